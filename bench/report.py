@@ -1,0 +1,198 @@
+"""One self-contained HTML page about a run: no script, no external resource, light and dark, readable on a phone.
+
+Everything on it comes from a :class:`~compress.bench.results.Results`, so a report can be made again from a kept
+``results.json``. All text is escaped by the template engine; only our own drawings are let through as markup.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from compress.bench import plots, words
+from compress.bench.results import PairedDifference, Results, Variant, Verdict
+from compress.bench.table import budget_groups, met, place_tables
+from compress.bench.verdict import finals, judge_students, margin_of, places
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+from ruamel.yaml import YAML
+
+from compress.files import replace_file
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one place: the verdict on the whole, and the final variant's numbers against the teacher's."""
+
+    place: str
+    verdict: Verdict
+    numbers: dict[str, str | None]
+
+
+def write(results: Results, path: Path) -> Path:
+    """Write the report to ``path``, atomically, and give the path back."""
+    with replace_file(path) as temporary:
+        temporary.write_text(render(results), encoding="utf-8")
+    return path
+
+
+def render(results: Results) -> str:
+    """The report as HTML."""
+    return _template().render(
+        results=results,
+        headline=headline(results),
+        answers=answers(results),
+        tables=place_tables(results),
+        figures=_figures(results.variants),
+        budget=budget_groups(results),
+        differences=_differences(results.variants),
+        margin=words.points(margin_of(_budget(results))),
+        recipe=_yaml(results.recipe),
+    )
+
+
+def headline(results: Results) -> tuple[str, str]:
+    """(The answer in a sentence, the numbers behind it): a report's top, or the last lines of a terminal."""
+    counts = Counter(student.verdict for student in judge_students(results.variants, budget=_budget(results)))
+    measured = counts.total() - counts["not measured"]
+    unmeasured = f" Not measured: {counts['not measured']} of {counts.total()}." if measured < counts.total() else ""
+    if not measured:
+        return "Nothing was measured, so it cannot be told whether it paid.", unmeasured.strip()
+    if counts["paid"] == measured:
+        answer = {1: "It paid.", 2: "It paid on both runtimes measured."}.get(
+            measured, f"It paid on all {measured} runtimes measured."
+        )
+    elif counts["paid"]:
+        answer = f"It paid on {counts['paid']} of {measured} runtimes measured."
+    elif counts["did not pay"] == measured:
+        answer = "It did not pay."
+    else:
+        answer = "It cannot be told whether it paid."
+    return answer, f"{_best(results)}.{_gate(results)}{unmeasured}"
+
+
+def answers(results: Results) -> list[Answer]:
+    """One for each place which has a student."""
+    teachers = {places(v): v for v in results.variants if v.step == 0}
+    given = []
+    for variant, verdict in zip(
+        finals(results.variants), judge_students(results.variants, budget=_budget(results)), strict=True
+    ):
+        numbers = _numbers(variant, teachers.get(places(variant)))
+        given.append(Answer(words.place(variant.target, variant.runtime), verdict, numbers))
+    return given
+
+
+def _gate(results: Results) -> str:
+    """Paying and keeping the budget are two things: the answer must not hide the one behind the other."""
+    counts = Counter(met(line.met) for line in results.budget)
+    said = ", ".join(f"{counts[word]} {word}" for word in ("met", "not met", "cannot tell") if counts[word])
+    return f" Budget lines: {said}." if said else ""
+
+
+def _best(results: Results) -> str:
+    """The fastest student among those with the best verdict, in numbers."""
+    order = ["paid", "cannot tell", "did not pay", "not measured"]
+    pairs = zip(answers(results), finals(results.variants), strict=True)
+    best, variant = min(pairs, key=lambda pair: (order.index(pair[0].verdict.verdict), -_speed(pair[1])))
+    said = [phrase.format(number) for phrase, number in zip(_PHRASES, best.numbers.values(), strict=True) if number]
+    return f"{best.place}, {words.step(variant)}: {', '.join(said)}"
+
+
+# What each of an answer's numbers is called in a sentence.
+_PHRASES = ("{} the teacher's speed", "{} the size of its file", "{} points of accuracy")
+
+
+def _numbers(variant: Variant, teacher: Variant | None) -> dict[str, str | None]:
+    """The tiles: against the teacher on the same runtime; None where not known."""
+    speed = variant.latency and variant.latency.ratio_to_teacher
+    sized = teacher and teacher.size and variant.size
+    drop = variant.accuracy and variant.accuracy.drop_vs_teacher
+    return {
+        "speed": words.times(speed.value) if speed else None,
+        "file size": f"1/{words.digits(teacher.size / variant.size, 2)}" if sized else None,
+        "accuracy, points": f"{-100 * drop.value:+.2f}".replace("-", "\N{MINUS SIGN}") if drop else None,
+    }
+
+
+def _speed(variant: Variant) -> float:
+    ratio = variant.latency and variant.latency.ratio_to_teacher
+    return ratio.value if ratio else 0.0
+
+
+def _figures(variants: list[Variant]) -> list[tuple[str, Markup]]:
+    """(caption, drawing) for every target that was measured; runtimes of one target share a drawing."""
+    figures = []
+    for index, target in enumerate(dict.fromkeys(v.target for v in variants)):
+        here = [v for v in variants if v.target == target]
+        drawings = (
+            (f"Accuracy against latency on {target}", plots.accuracy_latency(here, name=f"latency{index}")),
+            (f"Accuracy against file size, {target}", plots.accuracy_size(here, name=f"size{index}")),
+            (f"How single calls are spread on {target}", plots.latency_spread(here, name=f"spread{index}")),
+        )
+        # Safe: matplotlib escapes every label it writes, and nothing else of the results gets into a drawing.
+        figures += [(caption, Markup(svg)) for caption, svg in drawings if svg]
+    return figures
+
+
+def _differences(variants: list[Variant]) -> list[tuple[Variant, str, PairedDifference]]:
+    """(variant, its reference in words, the paired difference) for all that were compared."""
+    rows = []
+    for variant in variants:
+        if variant.accuracy is None:
+            continue
+        for called, drop in (
+            ("the teacher", variant.accuracy.drop_vs_teacher),
+            ("the step before", variant.accuracy.drop_vs_parent if variant.step > 1 else None),
+        ):
+            if drop:
+                rows.append((variant, called, drop))
+    return rows
+
+
+def _agreement(value: float, name: str) -> str:
+    return f"{value:.2g}" if name == "max_abs_diff" else words.percent(value)
+
+
+def _budget(results: Results) -> dict[str, float | None]:
+    """The limits as numbers: the recipe may have them as text ("2 ms"), the checked lines have not."""
+    return {line.what: line.limit for line in results.budget}
+
+
+def _yaml(value: dict[str, Any]) -> str:
+    out = io.StringIO()
+    writer = YAML()
+    writer.default_flow_style = None
+    writer.width = 100
+    writer.dump(value, out)
+    return out.getvalue()
+
+
+def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """(path, text) of nested values, for lists of facts."""
+    if isinstance(value, dict) and value:
+        return [pair for key, item in value.items() for pair in _flat(item, f"{prefix} {key}".strip())]
+    if isinstance(value, list | tuple):
+        return [(prefix, ", ".join(map(str, value)) or "none")]
+    return [(prefix.replace("_", " "), "not readable here" if value is None or value == {} else str(value))]
+
+
+@cache
+def _template() -> Template:
+    loader = FileSystemLoader(Path(__file__).parent)
+    engine = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    engine.filters |= {
+        "facts": _flat,
+        "met": met,
+        "points": words.points,
+        "duration": words.duration,
+        "step": words.step,
+        "agreement": _agreement,
+    }
+    return engine.get_template("report.html.j2")

@@ -1,0 +1,244 @@
+"""What a run found out, as plain frozen data with a versioned JSON form.
+
+Everything downstream (verdicts, tables, plots, the report) reads only these classes, so a report can be made again
+from ``results.json`` alone, on another machine, years later.
+
+Units: seconds, bytes, samples per second, fractions 0 to 1. A ratio is time(reference) / time(this): above 1 is
+faster. A difference is accuracy(reference) - accuracy(this): above 0 is a loss. Intervals are 95 % intervals.
+A quantity that was not measured is None. NaN and infinity are never written: they are not JSON, and they would hide
+a measurement that went wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from compress.errors import CompressError
+
+SCHEMA = "compress.results/1"
+VerdictWord = Literal["paid", "did not pay", "cannot tell", "not measured"]
+
+
+class ResultsError(CompressError):
+    """A results file cannot be read or written: another version, a damaged file, or a value JSON cannot hold."""
+
+
+class _Strict:
+    """An unknown field, or a number that is none, is an error when read: a typo must not pass for an absent value."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval(_Strict):
+    """An estimate with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference(_Strict):
+    """Accuracy lost against a reference on the same ``n`` samples; ``better`` and ``worse`` count the flips."""
+
+    value: float
+    low: float
+    high: float
+    p_mcnemar: float
+    better: int
+    worse: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latency(_Strict):
+    """Seconds for one call. ``n`` calls in all; ``throughput`` in samples per second.
+
+    ``interval``: of the median. ``percentiles``: the 0th, 1st ... 100th, for the distribution plot; may be empty.
+    """
+
+    p50: float
+    p90: float
+    p99: float
+    mean: float
+    throughput: float
+    n: int
+    ratio_to_teacher: Interval | None = None
+    ratio_to_torch: Interval | None = None
+    ratio_to_parent: Interval | None = None
+    interval: Interval | None = None
+    percentiles: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory(_Strict):
+    """Resident bytes of a fresh process: before loading the model, after loading it, and the peak while it runs."""
+
+    interpreter: int
+    loaded: int
+    peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy(_Strict):
+    """``correct`` of ``n`` test samples. The teacher is the float one on the same runtime."""
+
+    correct: int
+    n: int
+    value: float
+    interval: Interval
+    drop_vs_teacher: PairedDifference | None = None
+    drop_vs_parent: PairedDifference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Variant(_Strict):
+    """One model file on one runtime of one target.
+
+    ``step``: place in the recipe, the teacher is 0. ``parent``: id of the variant a step before on the same target and
+    runtime. ``size``: bytes of all its files. ``not_measured``: why there is no latency here, in words.
+    ``agreement``: shares of equal argmax (``torch``, ``float``, ...) and ``max_abs_diff`` of the logits.
+    """
+
+    id: str
+    stage: str
+    step: int
+    parent: str | None
+    target: str
+    runtime: str
+    precision: str
+    file: str | None = None
+    size: int | None = None
+    params: int | None = None
+    macs: int | None = None
+    not_measured: str | None = None
+    threads: int = 1
+    batch: int = 1
+    latency: Latency | None = None
+    memory: Memory | None = None
+    accuracy: Accuracy | None = None
+    agreement: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(_Strict):
+    """Did this stage pay on this target and runtime, and why."""
+
+    stage: str
+    target: str
+    runtime: str
+    verdict: VerdictWord
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord(_Strict):
+    """What a stage did. ``kind``: prune, distill, ...; ``key``: its address in the store; ``story``: lines of words."""
+
+    label: str
+    kind: str
+    key: str
+    seconds: float
+    cached: bool
+    settings: dict[str, Any] = field(default_factory=dict)
+    story: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLine(_Strict):
+    """One limit of the budget against the last variant of a target and runtime; ``met`` None: it cannot be told."""
+
+    what: str
+    limit: float
+    value: float | None
+    target: str
+    runtime: str
+    met: bool | None
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Results(_Strict):
+    """A whole run. ``created``: ISO 8601. The dictionaries hold JSON values and are shown as they are.
+
+    ``environment`` keeps the machine under ``machine``; ``method`` says how latency and accuracy were measured.
+    """
+
+    name: str
+    created: str
+    recipe: dict[str, Any]
+    environment: dict[str, Any]
+    conditions: dict[str, Any]
+    data: dict[str, Any]
+    method: dict[str, Any]
+    stages: list[StageRecord]
+    variants: list[Variant]
+    verdicts: list[Verdict] = field(default_factory=list)
+    budget: list[BudgetLine] = field(default_factory=list)
+
+
+def to_json(results: Results) -> str:
+    """The results as indented JSON; raises :class:`ResultsError` naming the place of a value JSON cannot hold."""
+    plain = {"schema": SCHEMA, **_plain(results, "results")}
+    return json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> Results:
+    """The results in ``text``; raises :class:`ResultsError` on another schema version or a malformed file."""
+    try:
+        plain = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ResultsError(f"this is no results file: not JSON at line {error.lineno}: {error.msg}") from error
+    schema = plain.pop("schema", None) if isinstance(plain, dict) else None
+    if schema != SCHEMA:
+        raise ResultsError(
+            f"this file's schema is {schema!r}, and this program reads {SCHEMA!r}: "
+            "open it with the version of compress that wrote it, or run the recipe again"
+        )
+    try:
+        return _adapter().validate_python(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ResultsError(f"the results file is malformed at {where}: {first['msg']}") from error
+
+
+def results_schema() -> dict[str, Any]:
+    """The JSON Schema of a results file."""
+    schema = _adapter().json_schema()
+    schema["properties"] = {"schema": {"const": SCHEMA}, **schema["properties"]}
+    schema["required"] = ["schema", *schema["required"]]
+    return schema
+
+
+@cache
+def _adapter() -> TypeAdapter[Results]:
+    return TypeAdapter(Results)
+
+
+def _plain(value: Any, where: str) -> Any:
+    """``value`` as JSON values only; numpy scalars and arrays become numbers and lists."""
+    if is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name), f"{where}.{f.name}") for f in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ResultsError(f"{where} is {value}: a quantity that was not measured must be None, never NaN or infinite")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ResultsError(
+        f"{where} is a {type(value).__name__}, which JSON cannot hold: give numbers, text, lists or dicts"
+    )

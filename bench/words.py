@@ -1,0 +1,110 @@
+"""Numbers as people read them: the one place where seconds become ms, bytes kB and fractions percent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from compress.bench.results import Interval, PairedDifference, Variant
+
+NO_VALUE = "–"
+_TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+_SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
+
+
+def digits(value: float, significant: int = 3) -> str:
+    """``value`` with so many significant digits, never in exponents and never without its integer digits."""
+    if value == 0:
+        return "0"
+    return f"{value:.{max(0, significant - 1 - math.floor(math.log10(abs(value))))}f}"
+
+
+def seconds(value: float) -> str:
+    """``0.00123`` is ``1.23 ms``."""
+    return _scaled(value, _TIMES)
+
+
+def duration(value: float) -> str:
+    """A stage's wall time: ``801.4`` is ``13 min 21 s``."""
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def size(value: float) -> str:
+    """Bytes in powers of a thousand: ``1234567`` is ``1.23 MB``."""
+    return _scaled(value, _SIZES)
+
+
+def ratio(interval: Interval) -> str:
+    """``3.21x [3.10, 3.33]``."""
+    return f"{times(interval.value)} {bracket(interval)}"
+
+
+def times(value: float) -> str:
+    """``3.214`` is ``3.21x``, ``41.23`` is ``41.2x``."""
+    return f"{_factor(value)}x"
+
+
+def bracket(interval: Interval) -> str:
+    """``[3.10, 3.33]``."""
+    return f"[{_factor(interval.low)}, {_factor(interval.high)}]"
+
+
+def percent(value: float, places: int = 2) -> str:
+    """``0.9512`` is ``95.12 %``."""
+    return f"{100 * value:.{places}f} %"
+
+
+def points(value: float) -> str:
+    """A difference of accuracies: ``0.0031`` is ``0.31 points``."""
+    return f"{100 * value:.2f} points"
+
+
+def lost(drop: PairedDifference) -> str:
+    """``loses 0.31 points of accuracy [0.10, 0.52]``, or ``gains``; the interval follows the word's direction."""
+    sign = -1 if drop.value < 0 else 1
+    low, high = sorted((sign * drop.low, sign * drop.high))
+    verb = "gains" if sign < 0 else "loses"
+    return f"{verb} {points(abs(drop.value))} of accuracy [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def step(variant: Variant) -> str:
+    """``quantize int8``; the precision is left out where the stage has not changed it."""
+    return variant.stage if variant.precision == "fp32" else f"{variant.stage} {variant.precision}"
+
+
+def spread(low: str, high: str) -> str:
+    """``0.73 points`` and ``1.70 points`` are ``0.73 to 1.70 points``."""
+    number, _, unit = low.partition(" ")
+    return f"{number if unit and high.endswith(' ' + unit) else low} to {high}"
+
+
+def place(target: str, runtime: str) -> str:
+    """``this-machine, onnxruntime``."""
+    return f"{target}, {runtime}"
+
+
+def _factor(value: float) -> str:
+    return digits(value, 2 if value < 1 else 3)
+
+
+def unit_of_times(values: Iterable[float]) -> tuple[float, str]:
+    """(scale, name) of the unit in which a column of seconds reads best."""
+    return _unit(max(values, default=1e-3), _TIMES)
+
+
+def unit_of_sizes(values: Iterable[float]) -> tuple[float, str]:
+    """(scale, name) of the unit in which a column of bytes reads best."""
+    return _unit(min(values, default=1e3), _SIZES)
+
+
+def _unit(value: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
+    return next(((scale, name) for scale, name in units if abs(value) >= scale), units[-1])
+
+
+def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
+    scale, name = _unit(value, units)
+    return f"{value:.0f} B" if name == "B" else f"{digits(value / scale)} {name}"

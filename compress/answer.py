@@ -1,0 +1,191 @@
+"""From what the steps left in the store to the answer: rows, paired comparisons, verdicts, budget.
+
+Nothing is measured here. Every figure is computed again from the saved logits (N, classes) and the saved seconds of
+each call, so a reader with the store can recompute the table.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from edge_runtime import machine
+
+from compress.bench import stats
+from compress.bench.budget import check_budget
+from compress.bench.results import Accuracy, Interval, Latency, Memory, Results, StageRecord, Variant
+from compress.bench.verdict import judge, judge_students
+from compress.compare.agreement import agreement
+from compress.data.dataset import SPLITS, Dataset
+from compress.plan import Plan, VariantPlan
+from compress.recipe import Recipe
+from compress.store import Artifact
+
+MODEL_SUFFIXES = (".onnx", ".xml", ".bin", ".safetensors")
+LIBRARIES = ("compress", "edge-runtime", "numpy", "torch", "torch-pruning", "onnx", "onnxruntime", "openvino", "nncf")
+
+
+class Answer:
+    """Assembles the :class:`Results` of a finished plan from its artifacts, by step label."""
+
+    def __init__(self, recipe: Recipe, plan: Plan, data: Dataset, artifacts: dict[str, Artifact]) -> None:
+        self._recipe, self._plan, self._data, self._artifacts = recipe, plan, data, artifacts
+        self._logits: dict[str, np.ndarray] = {}
+        self._calls: dict[str, dict[str, list[np.ndarray]]] = {}
+
+    def results(self, stages: list[StageRecord]) -> Results:
+        """Rows in the order of the plan, then the verdicts and the budget drawn from them."""
+        here = machine.detect()
+        variants = [self._row(plan) for plan in self._plan.variants]
+        limits = self._recipe.budget.model_dump()
+        features = {row.target: here.features for row in variants if not row.not_measured}
+        verdicts = judge(variants, budget=limits, stages=stages, features=features)
+        return Results(
+            name=self._recipe.name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            recipe=self._recipe.model_dump(mode="json", exclude_none=True),
+            environment=_environment(here),
+            conditions=asdict(machine.conditions()),
+            data=self._describe_data(),
+            method=self._method(),
+            stages=stages,
+            variants=variants,
+            verdicts=[*verdicts, *judge_students(variants, budget=limits)],
+            budget=check_budget(variants, limits),
+        )
+
+    def _row(self, plan: VariantPlan) -> Variant:
+        file = self._artifacts[plan.file]
+        row = Variant(
+            id=plan.id,
+            stage=plan.stage,
+            step=plan.order,
+            parent=plan.parent,
+            target=plan.target,
+            runtime=plan.runtime,
+            precision=plan.precision,
+            size=_size(file),
+            params=file.meta["params"],
+            macs=file.meta["macs"],
+            threads=self._recipe.measure.threads,
+            batch=self._recipe.measure.batch,
+            not_measured=plan.not_measured,
+        )
+        if plan.not_measured:
+            return row
+        row = replace(row, accuracy=self._accuracy(plan), agreement=self._agreement(plan))
+        return replace(row, latency=self._latency(plan), memory=self._memory(plan))
+
+    def _accuracy(self, plan: VariantPlan) -> Accuracy:
+        teacher, parent = self._teacher_of(plan), self._parent_of(plan)
+        return stats.accuracy(
+            self._classes(plan),
+            self._data.test.labels,
+            teacher=None if teacher is None or teacher is plan else self._classes(teacher),
+            parent=None if parent is None else self._classes(parent),
+        )
+
+    def _agreement(self, plan: VariantPlan) -> dict[str, float]:
+        """With PyTorch's logits of the same stage; and, for int8, with the float file it was made from."""
+        logits, found = self._evaluated(plan.evaluate), {}
+        if plan.precision != "fp32":
+            parent = self._parent_of(plan)
+            found["float"], found["float_max_abs_diff"] = agreement(logits, self._evaluated(parent.evaluate))
+            plan = parent
+        torch = f"evaluate/{plan.stage}"
+        if torch in self._artifacts and torch != plan.evaluate:
+            found["torch"], found["max_abs_diff"] = agreement(logits, self._evaluated(torch))
+        return found
+
+    def _latency(self, plan: VariantPlan) -> Latency:
+        """Ratios only between calls that were interleaved in one measurement."""
+        calls = self._timed(plan.measure)
+        name = _name(plan)
+        ratios = {}
+        for what, other in (
+            ("ratio_to_teacher", self._teacher_of(plan)),
+            ("ratio_to_parent", self._parent_of(plan)),
+        ):
+            if other is not None and other is not plan and other.measure == plan.measure:
+                ratios[what] = _ratio(calls[_name(other)], calls[name])
+        if "torch" in calls and name != "torch":
+            ratios["ratio_to_torch"] = _ratio(calls["torch"], calls[name])
+        return stats.summarize_latency(calls[name], self._recipe.measure.batch, **ratios)
+
+    def _memory(self, plan: VariantPlan) -> Memory | None:
+        found = self._artifacts[plan.measure].meta["memory"].get(_name(plan))
+        return found and Memory(**found)
+
+    def _teacher_of(self, plan: VariantPlan) -> VariantPlan | None:
+        same = (p for p in self._plan.variants if (p.target, p.runtime) == (plan.target, plan.runtime))
+        return next((p for p in same if p.stage == "teacher"), None)
+
+    def _parent_of(self, plan: VariantPlan) -> VariantPlan | None:
+        return next((p for p in self._plan.variants if p.id == plan.parent), None)
+
+    def _classes(self, plan: VariantPlan) -> np.ndarray:
+        return self._evaluated(plan.evaluate).argmax(1)
+
+    def _evaluated(self, label: str) -> np.ndarray:
+        if label not in self._logits:
+            self._logits[label] = np.load(self._artifacts[label].file("logits.npy"))
+        return self._logits[label]
+
+    def _timed(self, label: str) -> dict[str, list[np.ndarray]]:
+        """Seconds of each call by variant, a list of rounds."""
+        if label not in self._calls:
+            with np.load(self._artifacts[label].file("calls.npz")) as arrays:
+                names = [key.removesuffix(":seconds") for key in arrays.files if key.endswith(":seconds")]
+                self._calls[label] = {
+                    name: np.split(arrays[f"{name}:seconds"], np.flatnonzero(np.diff(arrays[f"{name}:round"])) + 1)
+                    for name in names
+                }
+        return self._calls[label]
+
+    def _describe_data(self) -> dict[str, Any]:
+        data = self._data
+        sizes = {name: len(getattr(data, name)) for name in SPLITS}
+        return {
+            "name": data.name,
+            "licence": data.licence,
+            "splits": sizes,
+            "disjoint": "every input's BLAKE2b digest stands in one split only",
+            "dropped": data.dropped,
+            "fingerprint": data.fingerprint,
+            "classes": list(data.classes),
+        }
+
+    def _method(self) -> dict[str, Any]:
+        measured = next((a for a in self._artifacts.values() if a.kind == "measure"), None)
+        return {
+            "latency": measured.meta["method"] if measured else "nothing was measured",
+            "ratio": "median over rounds of the paired ratio of block medians, 95 % block-bootstrap interval",
+            "accuracy": "whole test split, once, through the session of the row; Wilson interval; "
+            "differences paired, Tango interval and exact McNemar",
+            "memory": "resident set of a fresh process for each row",
+        }
+
+
+def _name(plan: VariantPlan) -> str:
+    """The name under which a row was timed: the PyTorch teacher takes part in every measurement as the reference."""
+    return "torch" if plan.runtime == "pytorch" else plan.id
+
+
+def _ratio(reference: list[np.ndarray], other: list[np.ndarray]) -> Interval:
+    medians = [np.array([np.median(block) for block in rounds]) for rounds in (reference, other)]
+    return stats.ratio_interval(*medians)
+
+
+def _size(artifact: Artifact) -> int:
+    """Bytes that travel to the device: the model's files."""
+    return sum(record.size for name, record in artifact.files.items() if Path(name).suffix in MODEL_SUFFIXES)
+
+
+def _environment(here: machine.Machine) -> dict[str, Any]:
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {"machine": asdict(here), "python": platform.python_version(), "versions": versions}

@@ -1,0 +1,82 @@
+"""`compress doctor`: what this machine has, what it lacks, and how to get it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import click
+
+from compress.cli.options import json_option, store_option
+
+PACKAGES = {
+    "torch": "training and export: pip install torch",
+    "onnxruntime": "the runtime onnxruntime: pip install onnxruntime",
+    "openvino": "the runtime openvino: pip install openvino",
+    "nncf": "int8 for openvino: pip install nncf",
+    "torch-pruning": "prune stages: pip install torch-pruning",
+    "transformers": "teachers from the Hugging Face hub: pip install 'compress[huggingface]'",
+    "datasets": "data from the Hugging Face hub: pip install 'compress[huggingface]'",
+}
+FASHION_MNIST = "the data of the quickstart: apt-get install dataset-fashion-mnist, or set $FASHION_MNIST"
+
+
+@click.command()
+@store_option
+@json_option
+def doctor(store: str | None, as_json: bool) -> None:
+    """Show this machine's processor, runtimes, sensors, data and the targets it can measure."""
+    import json
+
+    found = examine(store)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for part, lines in found.items():
+        click.secho(part, bold=True)
+        for name, value in lines.items():
+            click.echo(f"  {name:<18} {value}")
+
+
+def examine(store: str | None) -> dict[str, dict[str, str]]:
+    """What there is, by part and name, in words."""
+    import shutil
+
+    from edge_runtime.machine import conditions, detect
+
+    from compress.store import default_root
+    from compress.targets.target import list_targets
+
+    here, now = detect(), conditions()
+    root = Path(store) if store else default_root()
+    place = next(folder for folder in [root, *root.absolute().parents] if folder.exists())
+    reasons = {target.name: target.measurable_here(here) for target in list_targets()}
+    return {
+        "machine": {
+            "processor": f"{here.cpu}, {here.cores} cores, {here.arch}",
+            "instructions": ", ".join(here.features) or "none of those that matter",
+            "memory": f"{here.memory / 1e9:.1f} GB" if here.memory else "not readable",
+            "system": f"{here.os}, kernel {here.kernel}, Python {here.python}",
+            "power sensors": ", ".join(here.sensors) or "none: energy cannot be measured here",
+            "governor": now.governor or "not readable",
+            "store": f"{root} ({shutil.disk_usage(place).free / 1e9:.1f} GB free)",
+        },
+        "packages": {name: _version(name) or f"missing; {advice}" for name, advice in PACKAGES.items()},
+        "data": {"fashion-mnist": _fashion_mnist()},
+        "targets": {name: "measurable here" if good else f"not here: {why}" for name, (good, why) in reasons.items()},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _fashion_mnist() -> str:
+    import os
+
+    folder = Path(os.environ.get("FASHION_MNIST", "/usr/share/datasets/fashion-mnist"))
+    there = (folder / "train-images-idx3-ubyte.gz").is_file()
+    return str(folder) if there else f"missing; {FASHION_MNIST}"

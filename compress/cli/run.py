@@ -1,0 +1,102 @@
+"""`compress run`: a recipe in, students and the answer out; with `--plan`, only what would be done."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from compress.cli.options import json_option, recipe_argument, set_option, store_option
+from compress.errors import CompressError
+
+if TYPE_CHECKING:
+    from compress.progress import Sink
+    from compress.recipe import Recipe
+    from compress.store import Store
+
+BUDGET_MISSED = 3
+
+
+@click.command()
+@recipe_argument
+@set_option
+@store_option
+@json_option
+@click.option("--plan", "only_plan", is_flag=True, help="Show the steps, and which are in the store; run nothing.")
+@click.option("--out", metavar="DIR", help="Folder for tables, report and models [default: runs/NAME].")
+@click.option("--quiet", is_flag=True, help="Warnings and the table only.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Of training and evaluation [default: all cores].")
+@click.option("--remeasure", is_flag=True, help="Time the models again, even where this was done before.")
+def run(
+    recipe: str,
+    overrides: tuple[str, ...],
+    store: str | None,
+    as_json: bool,
+    only_plan: bool,
+    out: str | None,
+    quiet: bool,
+    threads: int | None,
+    remeasure: bool,
+) -> None:
+    """Carry out RECIPE. What the store has already is not made again; an interrupted run goes on where it was.
+
+    Exit codes: 0 done, 1 an error, 2 the recipe is wrong, 3 the result is outside the recipe's budget.
+    """
+    from compress.recipe_file import load_recipe
+    from compress.store import Store, default_root
+
+    if quiet and as_json:
+        raise click.UsageError("--quiet and --json exclude each other")
+    loaded = load_recipe(recipe, overrides)
+    with _sink(quiet, as_json) as emit:
+        artifacts = Store(Path(store) if store else default_root(), emit)
+        if not only_plan:
+            from compress import runner
+
+            folder = Path(out) if out else Path("runs") / loaded.name
+            result = runner.run(
+                loaded, store=artifacts, out=folder, emit=emit, threads=threads, remeasure=remeasure
+            )
+    if only_plan:
+        _show_plan(loaded, artifacts, as_json)
+        return
+    if not as_json:
+        _show_results(result)
+    if result.budget_met is False:
+        sys.exit(BUDGET_MISSED)
+
+
+def _sink(quiet: bool, as_json: bool) -> Sink:
+    from compress import progress
+
+    if as_json:
+        return progress.Json(sys.stdout)
+    if quiet:
+        return progress.Quiet(sys.stderr)
+    return progress.Live(sys.stderr) if sys.stderr.isatty() else progress.Plain(sys.stderr)
+
+
+def _show_plan(recipe: Recipe, store: Store, as_json: bool) -> None:
+    from compress.cli.show_plan import show
+    from compress.plan import Facts, plan
+
+    try:
+        from compress import runner
+
+        facts = runner.facts(recipe)
+    except CompressError as error:
+        click.echo(f"warning: the data cannot be read, so what the store holds is unknown: {error}", err=True)
+        facts = Facts()
+    show(plan(recipe, facts), store, as_json)
+
+
+def _show_results(result: object) -> None:
+    from rich.console import Console
+
+    from compress.bench import table
+
+    console = Console(file=sys.stdout)
+    console.print(table.terminal(result.results, max(80, console.width)))
+    click.echo(f"report: {result.out / 'report.html'}", err=True)

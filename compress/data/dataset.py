@@ -1,0 +1,119 @@
+"""What every data source returns: four labelled splits of raw inputs, and proof that they do not overlap."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from compress.errors import DataError
+
+SPLITS = ("train", "calibration", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled samples exactly as a device would feed them.
+
+    ``inputs``: (N, C, H, W) uint8 pixels, or float32 where the source has no pixels. ``labels``: (N,) int64.
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.labels):
+            raise DataError(f"{len(self.inputs)} inputs but {len(self.labels)} labels: every input needs one label")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: np.ndarray | slice) -> Split:
+        return Split(self.inputs[index], self.labels[index])
+
+    def hashes(self) -> np.ndarray:
+        """(N,) 16-byte BLAKE2b digests of the inputs; equal inputs have equal digests whatever their label."""
+        rows = np.ascontiguousarray(self.inputs)
+        return np.array([hashlib.blake2b(row, digest_size=16).digest() for row in rows], dtype="V16")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Four splits of one task. ``dropped``: samples removed because a more protected split holds the same input."""
+
+    name: str
+    train: Split
+    calibration: Split
+    validation: Split
+    test: Split
+    classes: tuple[str, ...]
+    licence: str = "unknown"
+    dropped: int = 0
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch axis."""
+        return self.test.inputs.shape[1:]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over every split's inputs and labels: the data's part of a cache key."""
+        digest = hashlib.sha256()
+        for name in SPLITS:
+            split: Split = getattr(self, name)
+            digest.update(f"{name}:{split.inputs.dtype}:{split.inputs.shape}".encode())
+            digest.update(np.ascontiguousarray(split.inputs))
+            digest.update(np.ascontiguousarray(split.labels))
+        return digest.hexdigest()
+
+
+def carve(train: Split, *, validation: int, calibration: int, seed: int) -> tuple[Split, Split, Split]:
+    """Cut a training split into (train, calibration, validation) with a seeded permutation.
+
+    Raises :class:`DataError` when fewer than half of the samples would be left to train on.
+    """
+    if validation + calibration > len(train) // 2:
+        raise DataError(
+            f"validation={validation} and calibration={calibration} leave less than half of the {len(train)} "
+            "training samples: ask for fewer"
+        )
+    order = np.random.default_rng(seed).permutation(len(train))
+    held, rest = order[: validation + calibration], np.sort(order[validation + calibration :])
+    return train.take(rest), train.take(np.sort(held[validation:])), train.take(np.sort(held[:validation]))
+
+
+def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Sorted index of ``count`` samples drawn at random, every class in proportion (to within one sample)."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    place = np.empty(len(labels))  # where in its own class a sample comes in the random order, 0 to 1
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.sort(order[np.argsort(place[order], kind="stable")[:count]])
+
+
+def make_disjoint(dataset: Dataset) -> Dataset:
+    """Drop from each split what a more protected one holds too (test, then validation, calibration, train).
+
+    Test is never touched; everything else gives way, so no reported figure rests on a sample seen before.
+    """
+    seen = set(dataset.test.hashes().tolist())
+    dropped, kept = 0, {}
+    for name in ("validation", "calibration", "train"):
+        split: Split = getattr(dataset, name)
+        hashes = split.hashes().tolist()
+        mask = np.array([h not in seen for h in hashes], dtype=bool)
+        seen.update(hashes)
+        dropped += int((~mask).sum())
+        kept[name] = split if mask.all() else split.take(mask)
+    return replace(dataset, **kept, dropped=dataset.dropped + dropped)
+
+
+def check_disjoint(dataset: Dataset) -> None:
+    """Raise :class:`DataError` naming two splits that share an input."""
+    hashes = {name: set(getattr(dataset, name).hashes().tolist()) for name in SPLITS}
+    for i, a in enumerate(SPLITS):
+        for b in SPLITS[i + 1 :]:
+            if shared := len(hashes[a] & hashes[b]):
+                raise DataError(f"{dataset.name}: {shared} inputs stand in both {a} and {b}: results would be too good")

@@ -1,0 +1,41 @@
+"""Every error a user can meet, in one place. Each message says what is wrong, where, and what to do."""
+
+
+class CompressError(Exception):
+    """Base of all expected errors; the command line prints it without a traceback and exits with ``exit_code``."""
+
+    exit_code = 1
+
+
+class RecipeError(CompressError):
+    """The recipe cannot be run as written: nothing has been started or written."""
+
+    exit_code = 2
+
+
+class DataError(CompressError):
+    """The data cannot be used: missing, malformed or overlapping splits."""
+
+
+class ModelError(CompressError):
+    """A model cannot be built, loaded or changed as asked."""
+
+
+class ExportError(CompressError):
+    """A model could not be exported to a runtime's format, or the export differs from the model."""
+
+
+class StoreError(CompressError):
+    """The artifact store is damaged or cannot be written."""
+
+
+class BudgetError(CompressError):
+    """The run finished, and its result is outside the recipe's budget."""
+
+    exit_code = 3
+
+
+class TargetError(CompressError):
+    """A hardware target is unknown or described wrongly."""
+
+    exit_code = 2

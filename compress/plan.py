@@ -1,0 +1,247 @@
+"""From a recipe to the steps of its run, in order, each with the key of what it makes. Knows nothing about torch.
+
+1. The teacher, then the recipe's stages in their order; each gives a network, which is exported at once for every
+   runtime asked for, so that a network that cannot be exported fails before the next training.
+2. Quantization, once for every runtime and distinct scheme of the targets.
+3. Only then the test split: every file is evaluated once, and every target that this machine can stand for is measured.
+4. The report.
+
+A step's key covers its settings, its inputs' keys, the data, and the versions of its code and libraries: the same key
+means the same artifact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from compress import plan_keys as keys
+from compress import plan_words as words
+from compress.plan_keys import Facts
+from compress.recipe import RUNTIMES, Recipe, Stage, TargetChoice
+from compress.store import Store
+from compress.targets.scheme import scheme
+from compress.targets.target import Target, load_target
+
+FORMATS = {"onnxruntime": "onnx", "openvino": "openvino"}
+Settings = TypeVar("Settings", bound=BaseModel)
+
+__all__ = ["Facts", "Plan", "Step", "VariantPlan", "plan"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do.
+
+    ``inputs``: labels of earlier steps by the role they play here. ``settings``: JSON, for the executor and the key.
+    ``words``, ``work``: what it does and how much that is, for people. ``facts``: part of the key only. ``stored``: its
+    result is an artifact of the store. ``key``: None where it needs data that is not read yet.
+    """
+
+    label: str
+    kind: str
+    inputs: dict[str, str]
+    settings: dict[str, Any]
+    words: str
+    work: str = ""
+    needs_data: bool = True
+    facts: dict[str, Any] = field(default_factory=dict)
+    stored: bool = True
+    key: str | None = None
+
+    def options(self, model: type[Settings]) -> Settings:
+        """The settings as the recipe's own type."""
+        return model.model_validate({k: v for k, v in self.settings.items() if k in model.model_fields})
+
+
+@dataclass(frozen=True)
+class VariantPlan:
+    """One row of the answer: a model on a target and runtime.
+
+    ``parent``: id of the row one stage before. ``file``, ``evaluate`` and ``measure`` are labels of steps; where this
+    machine cannot stand for the target, ``measure`` is None and ``not_measured`` says why.
+    """
+
+    id: str
+    stage: str
+    order: int
+    parent: str | None
+    target: str
+    runtime: str
+    precision: str
+    file: str
+    evaluate: str
+    measure: str | None
+    not_measured: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``steps`` in order of execution; ``variants`` in order of the rows: by target, runtime, stage."""
+
+    steps: tuple[Step, ...]
+    variants: tuple[VariantPlan, ...]
+
+    def step(self, label: str) -> Step:
+        """The step of that label. Raises KeyError."""
+        return {step.label: step for step in self.steps}[label]
+
+
+def plan(recipe: Recipe, facts: Facts | None = None) -> Plan:
+    """Plan ``recipe``. Without the data's fingerprint in ``facts`` the keys that depend on it are None."""
+    return _Planner(recipe, facts or Facts()).plan()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A target of the recipe with the runtimes to build for; ``obstacle``: why this machine cannot stand for it."""
+
+    target: Target
+    runtimes: tuple[str, ...]
+    obstacle: str | None
+
+    @classmethod
+    def of(cls, recipe: Recipe, choice: TargetChoice, facts: Facts) -> _Place:
+        target = load_target(recipe.target(choice))
+        runtimes = choice.runtimes or tuple(runtime for runtime in target.runtimes if runtime in RUNTIMES)
+        measurable, reason = target.measurable_here(facts.machine)
+        return cls(target, tuple(runtimes), None if measurable else reason)
+
+
+class _Planner:
+    def __init__(self, recipe: Recipe, facts: Facts) -> None:
+        self._recipe, self._facts = recipe, facts
+        self._steps: dict[str, Step] = {}
+        self._places = [_Place.of(recipe, choice, facts) for choice in recipe.targets]
+        self._runtimes = [runtime for runtime in FORMATS if any(runtime in p.runtimes for p in self._places)]
+        self._networks: list[str] = []  # labels of the steps that give a network, in order
+        self._has_torch = recipe.teacher.onnx is None
+
+    def plan(self) -> Plan:
+        self._teacher()
+        for stage in self._recipe.stages:
+            if stage.prune or stage.distill:
+                self._network(stage)
+        variants = [v for place in self._places for v in self._rows(place)]
+        for network in self._networks if self._has_torch else ():
+            self._evaluate(network, "pytorch")
+        for file, runtime in dict.fromkeys((v.file, v.runtime) for v in variants if v.measure):
+            self._evaluate(file, runtime)
+        for place in self._places:
+            for runtime in place.runtimes if place.obstacle is None else ():
+                self._measure(place, runtime, [v for v in variants if v.target == place.target.name])
+        found = {label: label for label, step in self._steps.items() if step.kind in ("evaluate", "measure")}
+        self._add(Step("report", "report", found, {}, "tables, verdicts and the budget", stored=False))
+        return Plan(tuple(self._steps.values()), tuple(variants))
+
+    def _teacher(self) -> None:
+        teacher, recipe = self._recipe.teacher, self._recipe
+        settings = teacher.model_dump(mode="json")
+        for key in ("checkpoint", "onnx", "huggingface"):
+            path = getattr(teacher, key)
+            if path and recipe.resolve(path).exists():
+                settings["sha256"] = keys.content(recipe.resolve(path))
+        settings["code"] = keys.code(teacher.architecture, recipe.folder)
+        if teacher.train:
+            settings["seed"] = recipe.seed
+        told = words.teacher(teacher, self._facts.samples)
+        self._add(Step("teacher", "teacher", {}, settings, *told, needs_data=teacher.train is not None))
+        self._exports("teacher")
+
+    def _network(self, stage: Stage) -> None:
+        count = sum(label.split("-")[0] == stage.kind for label in self._networks)
+        label = f"{stage.kind}-{count + 1}" if count else stage.kind
+        current, samples = self._networks[-1], self._facts.samples
+        settings = stage.settings.model_dump(mode="json") | {"seed": self._recipe.seed}
+        inputs = {"model": current}
+        if stage.prune:
+            told = words.prune(stage.prune, samples)
+        else:
+            own = stage.distill.architecture
+            inputs = {"teacher": "teacher"} if own else {"teacher": "teacher", "model": current}
+            settings["code"] = keys.code(own, self._recipe.folder)
+            told = words.distill(stage.distill, samples, current)
+        self._add(Step(label, stage.kind, inputs, settings, *told))
+        self._exports(label)
+
+    def _exports(self, network: str) -> None:
+        self._networks.append(network)
+        source = network
+        for name in ("onnx", "openvino") if "openvino" in self._runtimes else ("onnx",):
+            label = f"{network}/{name}"
+            self._add(Step(label, "export", {"model": source}, {"format": name}, *words.export(network, name)))
+            source = label  # OpenVINO converts the ONNX file
+
+    def _rows(self, place: _Place) -> list[VariantPlan]:
+        """The rows of one target. PyTorch's teacher is one where the target is measured: the reference."""
+        rows = []
+        if place.obstacle is None and self._has_torch:
+            rows.append(self._row(place, "pytorch", "teacher", 0, None, "teacher", place.runtimes[0]))
+        for runtime in place.runtimes:
+            parent = None
+            for order, network in enumerate(self._networks):
+                rows.append(self._row(place, runtime, network, order, parent, f"{network}/{FORMATS[runtime]}", runtime))
+                parent = rows[-1].id
+            if self._recipe.stages and (settings := self._recipe.stages[-1].quantize):
+                file = self._quantize(settings, place.target, runtime)
+                row = self._row(place, runtime, "quantize", len(self._networks), parent, file, runtime)
+                rows.append(replace(row, precision=settings.to))
+        return rows
+
+    def _row(
+        self, place: _Place, runtime: str, stage: str, order: int, parent: str | None, file: str, group: str
+    ) -> VariantPlan:
+        target = place.target.name
+        measure = f"measure/{target}/{group}" if place.obstacle is None else None
+        return VariantPlan(
+            id=f"{stage}/{target}/{runtime}",
+            stage=stage,
+            order=order,
+            parent=parent,
+            target=target,
+            runtime=runtime,
+            precision="fp32",
+            file=file,
+            evaluate=f"evaluate/{file}",
+            measure=measure,
+            not_measured=place.obstacle,
+        )
+
+    def _quantize(self, settings: BaseModel, target: Target, runtime: str) -> str:
+        """Add the step for this target's scheme, unless another target has the same one; return its label."""
+        chosen = scheme(target, runtime)
+        described = asdict(chosen)
+        label = f"quantize/{runtime}/{chosen.name}"
+        inputs = {"model": f"{self._networks[-1]}/{FORMATS[runtime]}"}
+        told = words.quantize(settings, runtime, chosen.name, self._facts.samples)
+        dumped = settings.model_dump(mode="json") | {"runtime": runtime, "scheme": described}
+        if label not in self._steps:
+            self._add(Step(label, "quantize", inputs, dumped, *told))
+        return label
+
+    def _evaluate(self, file: str, runtime: str) -> None:
+        label = f"evaluate/{file}"
+        if label not in self._steps:
+            told = words.evaluate(runtime, self._facts.samples)
+            facts = self._facts.instructions()
+            self._add(Step(label, "evaluate", {"model": file}, {"runtime": runtime}, *told, facts=facts))
+
+    def _measure(self, place: _Place, runtime: str, rows: list[VariantPlan]) -> None:
+        label = f"measure/{place.target.name}/{runtime}"
+        inputs = {"torch": "teacher"} if self._has_torch else {}
+        inputs |= {row.id: row.file for row in rows if row.runtime == runtime}
+        settings = self._recipe.measure.model_dump(mode="json") | {"runtime": runtime, "seed": self._recipe.seed}
+        told = words.measure(len(inputs), self._recipe.measure.seconds)
+        self._add(Step(label, "measure", inputs, settings, *told, facts=self._facts.identity()))
+
+    def _add(self, step: Step) -> None:
+        """Append the step with its key: None when the data, or the key of an input, is not known."""
+        inputs = {role: self._steps[label].key for role, label in step.inputs.items()}
+        data = self._facts.data if step.needs_data else "none"
+        if step.stored and data is not None and None not in inputs.values():
+            settings = {"settings": step.settings, "facts": step.facts, "data": data}
+            versions = keys.libraries(step.kind, step.settings.get("runtime") or step.settings.get("format") or "")
+            step = replace(step, key=Store.key(step.kind, keys.VERSIONS[step.kind], settings, inputs, versions))
+        self._steps[step.label] = step

@@ -1,0 +1,56 @@
+"""What a step does and how much work it is, in words, for `compress run --plan` and the progress display."""
+
+from __future__ import annotations
+
+from compress.recipe import Distill, Prune, Quantize, Teacher, Training
+
+Samples = dict[str, int] | None
+
+
+def teacher(settings: Teacher, samples: Samples) -> tuple[str, str]:
+    """(what it does, how much work it is); the same for the functions below."""
+    if settings.train:
+        return f"train {settings.architecture}", training(settings.train, samples)
+    if settings.checkpoint:
+        return f"load {settings.architecture} with the weights of {settings.checkpoint}", ""
+    if settings.onnx:
+        return f"take the ONNX file {settings.onnx}", ""
+    return f"load {settings.huggingface} with transformers", ""
+
+
+def prune(settings: Prune, samples: Samples) -> tuple[str, str]:
+    goal = f"remove {settings.ratio:.0%} of the channels" if settings.ratio else f"keep {settings.macs:.0%} of the MACs"
+    rounds = f" in {settings.iterations} rounds" if settings.iterations > 1 else ""
+    if settings.finetune is None:
+        return f"{goal} by {settings.importance}{rounds}", ""
+    times = f"{settings.iterations} x " if settings.iterations > 1 else ""
+    words = f"{goal} by {settings.importance}{rounds}, then fine-tune"
+    return words, times + training(settings.finetune, samples)
+
+
+def distill(settings: Distill, samples: Samples, current: str) -> tuple[str, str]:
+    student = settings.architecture or f"the network of '{current}'"
+    words = f"train {student} on the teacher's answers (temperature {settings.temperature:g})"
+    return words, training(settings.training, samples)
+
+
+def export(name: str, to: str) -> tuple[str, str]:
+    return f"write '{name}' for {'OpenVINO' if to == 'openvino' else 'ONNX'}", ""
+
+
+def quantize(settings: Quantize, runtime: str, scheme: str, samples: Samples) -> tuple[str, str]:
+    held = settings.samples if samples is None else min(settings.samples, samples["calibration"])
+    return f"{settings.to} for {runtime} ({scheme}), ranges by {settings.calibration}", f"{held:,} samples"
+
+
+def evaluate(runtime: str, samples: Samples) -> tuple[str, str]:
+    return f"answers on the test split, by {runtime}", f"{samples['test']:,} samples" if samples else ""
+
+
+def measure(models: int, seconds: float) -> tuple[str, str]:
+    return f"latency of {models} models, interleaved; peak memory of each", f"up to {seconds:g} s"
+
+
+def training(settings: Training, samples: Samples) -> str:
+    epochs = f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}"
+    return f"{epochs} x {samples['train']:,} samples" if samples else epochs

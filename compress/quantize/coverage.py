@@ -1,0 +1,55 @@
+"""How much of a quantized ONNX file really runs in int8: counted in the graph that ONNX Runtime makes of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnxruntime
+
+INT8 = ("QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat")
+INT8_TOO = ("DynamicQuantizeMatMul", "QLinearConvTranspose")
+FLOAT = ("Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Convolutions and matrix products by operator, and the conversions left between them.
+
+    ``int8``, ``floating``: operator to count. ``conversions``: Quantize and Dequantize nodes that did not fuse.
+    """
+
+    int8: dict[str, int]
+    floating: dict[str, int]
+    conversions: int
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.int8) and not self.floating
+
+    @property
+    def words(self) -> str:
+        quick, slow = sum(self.int8.values()), sum(self.floating.values())
+        listed = ", ".join(f"{count} {operator}" for operator, count in self.floating.items())
+        left = f"; still float: {listed}" if listed else ""
+        return f"{quick} of {quick + slow} convolutions and matrix products run in int8{left}"
+
+
+def int8_coverage(path: Path) -> Coverage:
+    """Count the operators of ``path`` after all optimisations that the default session applies on this machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        # Warns that the saved graph fits this machine only; it is read once, here.
+        options.log_severity_level = 3
+        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        graph = onnx.load(options.optimized_model_filepath).graph
+    counts = Counter(node.op_type for node in graph.node)
+    return Coverage(
+        int8={name: counts[name] for name in (*INT8, *INT8_TOO) if counts[name]},
+        floating={name: counts[name] for name in FLOAT if counts[name]},
+        conversions=counts["QuantizeLinear"] + counts["DequantizeLinear"],
+    )

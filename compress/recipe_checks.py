@@ -1,0 +1,157 @@
+"""Mistakes that no single field shows: settings that contradict each other, and things that are not there.
+
+``contradictions`` looks at the recipe alone and runs whenever one is made; ``absences`` looks at the disk and at the
+known targets, and runs when a recipe is loaded from its file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from compress.errors import CompressError
+from compress.recipe import CALLABLE, RUNTIMES, SOURCES, Recipe, Teacher
+from compress.suggest import did_you_mean
+
+TEACHERS = ("checkpoint", "huggingface", "onnx", "train")
+CHECKPOINTS = (".safetensors", ".pt", ".pth")
+
+
+class Problem(NamedTuple):
+    """``where``: keys and indices from the recipe's root to the culprit."""
+
+    where: tuple[str | int, ...]
+    message: str
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise the problems, if any, as a pydantic error, each at its own place."""
+    errors = []
+    for where, message in problems:
+        kind = PydanticCustomError("contradiction", "{message}", {"message": message})
+        errors.append(InitErrorDetails(type=kind, loc=where, input=None))
+    if errors:
+        raise ValidationError.from_exception_data("Recipe", errors)
+
+
+def contradictions(recipe: Recipe) -> Iterator[Problem]:
+    yield from _teacher(recipe.teacher)
+    yield from _data(recipe)
+    yield from _stages(recipe)
+    yield from _targets(recipe)
+    for index, stage in enumerate(recipe.stages):
+        if stage.distill:
+            yield from _architecture(stage.distill.architecture, stage.distill.arguments, ("stages", index, "distill"))
+
+
+def absences(recipe: Recipe) -> Iterator[Problem]:
+    """Files and targets the recipe names and this machine does not have."""
+    teacher, data = recipe.teacher, recipe.data
+    for key in ("checkpoint", "onnx"):
+        path = getattr(teacher, key)
+        if path and not recipe.resolve(path).is_file():
+            yield Problem(("teacher", key), f"no such file: {recipe.resolve(path)} (paths are relative to the recipe)")
+    if (
+        teacher.huggingface
+        and re.match(r"[.~/]|.*/.*/", teacher.huggingface)
+        and not recipe.resolve(teacher.huggingface).is_dir()
+    ):
+        yield Problem(("teacher", "huggingface"), f"no such folder: {recipe.resolve(teacher.huggingface)}")
+    if data.path and not recipe.resolve(data.path).exists():
+        yield Problem(("data", "path"), f"no such file or folder: {recipe.resolve(data.path)} (relative to the recipe)")
+    yield from _unknown_targets(recipe)
+
+
+def _teacher(teacher: Teacher) -> Iterator[Problem]:
+    given = _sources(teacher)
+    if len(given) != 1:
+        yield Problem(("teacher",), f"give exactly one of {', '.join(TEACHERS)}; given: {', '.join(given) or 'none'}")
+        return
+    if given[0] in ("checkpoint", "train") and not teacher.architecture:
+        yield Problem(("teacher", given[0]), "needs teacher.architecture: it says which network the weights belong to")
+    if given[0] in ("huggingface", "onnx") and teacher.architecture:
+        yield Problem(("teacher", "architecture"), f"{given[0]} brings its own architecture: remove this key")
+    if teacher.checkpoint and not teacher.checkpoint.endswith(CHECKPOINTS):
+        yield Problem(("teacher", "checkpoint"), f"unknown kind of file: expected one of {', '.join(CHECKPOINTS)}")
+    if teacher.onnx and not teacher.onnx.endswith(".onnx"):
+        yield Problem(("teacher", "onnx"), "expected a file that ends in .onnx")
+    yield from _architecture(teacher.architecture, teacher.arguments, ("teacher",))
+
+
+def _sources(teacher: Teacher) -> list[str]:
+    return [key for key in TEACHERS if getattr(teacher, key) is not None]
+
+
+def _architecture(name: str | None, arguments: dict, where: tuple[str | int, ...]) -> Iterator[Problem]:
+    if arguments and not name:
+        yield Problem((*where, "arguments"), "belong to an architecture, and none is given")
+    if name and not re.fullmatch(rf"[\w.-]+|{CALLABLE}", name):
+        yield Problem((*where, "architecture"), "expected a name, or package.module:callable")
+
+
+def _data(recipe: Recipe) -> Iterator[Problem]:
+    source, path = recipe.data.source, recipe.data.path
+    if source not in SOURCES and not re.fullmatch(CALLABLE, source):
+        allowed = did_you_mean(source, SOURCES)
+        yield Problem(("data", "source"), f"unknown source '{source}'; {allowed}, or package.module:callable")
+    if source in ("image-folder", "npz") and path is None:
+        yield Problem(("data", "source"), f"{source} needs data.path")
+
+
+def _stages(recipe: Recipe) -> Iterator[Problem]:
+    changed = False
+    last = len(recipe.stages) - 1
+    for index, stage in enumerate(recipe.stages):
+        where = ("stages", index, stage.kind)
+        if _sources(recipe.teacher) == ["onnx"] and stage.kind != "quantize":
+            yield Problem(where, "an ONNX teacher can only be quantized: for this, give a checkpoint and architecture")
+        if stage.quantize:
+            if index != last:
+                yield Problem(where, "quantize comes last, and once: an int8 model cannot be pruned or trained further")
+            if "samples" in stage.quantize.model_fields_set and stage.quantize.samples > recipe.data.calibration:
+                wanted, held = stage.quantize.samples, recipe.data.calibration
+                yield Problem((*where, "samples"), f"asks for {wanted} of the {held} samples of data.calibration")
+        if stage.prune:
+            if (stage.prune.ratio is None) == (stage.prune.macs is None):
+                yield Problem(where, "give exactly one of ratio (channels to remove) and macs (share of work to leave)")
+            changed = True
+        if stage.distill:
+            if stage.distill.architecture is None and not changed:
+                yield Problem(where, "would distil the teacher into itself: prune first, or give an architecture")
+            changed = True
+
+
+def _targets(recipe: Recipe) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, target in enumerate(recipe.targets):
+        if target.name in seen:
+            yield Problem(("targets", index), f"'{target.name}' is listed twice")
+        seen.add(target.name)
+        if target.runtimes and len(set(target.runtimes)) != len(target.runtimes):
+            yield Problem(("targets", index, "runtimes"), "lists a runtime twice")
+
+
+def _unknown_targets(recipe: Recipe) -> Iterator[Problem]:
+    from compress.targets.target import load_target
+
+    seen: set[str] = set()
+    for index, choice in enumerate(recipe.targets):
+        try:
+            target = load_target(recipe.target(choice))
+        except CompressError as error:
+            yield Problem(("targets", index), str(error))
+            continue
+        if target.name in seen:
+            yield Problem(("targets", index), f"another target is called '{target.name}' too")
+        seen.add(target.name)
+        built = [runtime for runtime in target.runtimes if runtime in RUNTIMES]
+        for position, runtime in enumerate(choice.runtimes or ()):
+            if runtime not in built:
+                message = f"'{choice.name}' has no runtime '{runtime}' that can be built for"
+                yield Problem(("targets", index, "runtimes", position), f"{message}; {did_you_mean(runtime, built)}")
+        if not built:
+            yield Problem(("targets", index), f"none of the runtimes of '{choice.name}' can be built for yet")

@@ -1,0 +1,145 @@
+"""Carry out a recipe: walk the plan's steps, take from the store what is there, make what is not, and answer.
+
+A step's artifact is found by the hash of all that can change it; so a second run does nothing twice, and a killed one
+goes on where it was. The run's own folder gets only what people read: the tables, the report and the students' files.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from compress.answer import Answer
+from compress.bench import report, results, table
+from compress.bench.results import Results, StageRecord
+from compress.data.dataset import SPLITS
+from compress.files import replace_file
+from compress.plan import Facts, Plan, Step, VariantPlan, plan
+from compress.progress import Emit, Event, ignore
+from compress.recipe import Recipe
+from compress.recipe_file import load_recipe
+from compress.stages import EXECUTORS, Context, model_file
+from compress.store import Artifact, Store, default_root
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """``out``: the run's folder. ``budget_met``: None when the recipe sets no limit, or none can be judged."""
+
+    results: Results
+    out: Path
+    budget_met: bool | None
+
+
+def run(
+    recipe: Recipe | Path | str,
+    *,
+    overrides: Iterable[str] = (),
+    store: Store | Path | str | None = None,
+    out: Path | str | None = None,
+    emit: Emit = ignore,
+    threads: int | None = None,
+    remeasure: bool = False,
+) -> RunResult:
+    """Run ``recipe`` (a file, or one already loaded) and write its folder ``out`` (default ``runs/<name>``).
+
+    ``overrides``: texts such as ``"stages.0.prune.ratio=0.3"``. ``store``: where artifacts are kept. ``emit``: called
+    with every progress event. ``threads``: of training and evaluation (default: all cores). ``remeasure``: time the
+    variants again even if this machine has timed these very files before.
+
+    Raises :class:`~compress.errors.CompressError` subclasses; a missed budget is not an error here, see ``budget_met``.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(Path(recipe), overrides)
+    if not isinstance(store, Store):
+        store = Store(Path(store) if store else default_root(), emit)
+    torch.set_num_threads(threads or torch.get_num_threads())
+    context = Context(recipe, emit, torch.get_num_threads())
+    steps = plan(recipe, _facts(context))
+    artifacts, stages = _execute(steps, store, context, remeasure)
+    answer = Answer(recipe, steps, context.data, artifacts).results(stages)
+    folder = Path(out) if out else Path("runs") / recipe.name
+    answer = _write(answer, steps, artifacts, folder)
+    met = [line.met for line in answer.budget if line.met is not None]
+    return RunResult(answer, folder, all(met) if met else None)
+
+
+def facts(recipe: Recipe, emit: Emit = ignore) -> Facts:
+    """What the keys need beyond the recipe: the data's fingerprint and this machine."""
+    return _facts(Context(recipe, emit, 1))
+
+
+def _facts(context: Context) -> Facts:
+    data = context.data
+    sizes = {name: len(getattr(data, name)) for name in SPLITS}
+    return Facts(data.fingerprint, sizes)
+
+
+def _execute(
+    steps: Plan, store: Store, context: Context, remeasure: bool
+) -> tuple[dict[str, Artifact], list[StageRecord]]:
+    artifacts: dict[str, Artifact] = {}
+    records = []
+    for step in steps.steps:
+        if not step.stored:
+            continue
+        started = time.perf_counter()
+        inputs = {role: artifacts[label] for role, label in step.inputs.items()}
+        if remeasure and step.kind == "measure":
+            store.discard(step.key)
+        artifact = store.get(step.key)
+        cached = artifact is not None
+        if artifact is None:
+            context.emit(Event("start", step.label, message=step.words))
+            artifact = store.build(step.key, step.kind, _maker(step, inputs, context))
+        seconds = time.perf_counter() - started
+        context.emit(Event("cached" if cached else "done", step.label, seconds=seconds))
+        artifacts[step.label] = artifact
+        records.append(
+            StageRecord(
+                step.label, step.kind, step.key, artifact.meta["seconds"], cached, step.settings, artifact.meta["story"]
+            )
+        )
+    return artifacts, records
+
+
+def _maker(step: Step, inputs: dict[str, Artifact], context: Context) -> Callable[[Path], dict]:
+    def make(work: Path) -> dict:
+        started = time.perf_counter()
+        meta = EXECUTORS[step.kind](step, inputs, work, context)
+        return {**meta, "seconds": time.perf_counter() - started}
+
+    return make
+
+
+def _write(answer: Results, steps: Plan, artifacts: dict[str, Artifact], folder: Path) -> Results:
+    """The models' files and the four forms of the answer."""
+    files = {row.id: _copy(row, artifacts[row.file], folder) for row in steps.variants}
+    answer = replace(answer, variants=[replace(row, file=files[row.id]) for row in answer.variants])
+    for name, text in {
+        "results.json": results.to_json(answer),
+        "table.md": table.markdown(answer),
+        "table.csv": table.as_csv(answer),
+        "report.html": report.render(answer),
+    }.items():
+        with replace_file(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return answer
+
+
+def _copy(row: VariantPlan, artifact: Artifact, folder: Path) -> str | None:
+    """Put a row's model into ``models/<target>/<runtime>/`` and give its path relative to ``folder``."""
+    if row.runtime == "pytorch":
+        return None
+    place = Path("models") / row.target / row.runtime
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    for name in artifact.files:
+        with replace_file(folder / place / f"{row.stage}{Path(name).suffix}") as temporary:
+            shutil.copyfile(artifact.file(name), temporary)
+    main = model_file(artifact)
+    return (place / f"{row.stage}{main.suffix}").as_posix()

@@ -1,0 +1,246 @@
+"""What each kind of step does: inputs from the store in, files in the step's work folder out, and what to remember.
+
+Every function here has the same shape, ``(step, inputs, work, context) -> meta``: ``inputs`` are the artifacts the step
+builds on, by role; ``work`` is the new artifact's folder, in which ``work/resume`` survives a kill; ``meta`` is JSON, and
+its ``story`` are the lines the report tells. The work itself is done by the packages; this is only the wiring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from edge_runtime import Session, open_session
+from edge_runtime.probes import latency, memory
+
+from compress import data, models
+from compress.data.dataset import Dataset
+from compress.distill.logits import distill
+from compress.models.counts import count, count_onnx
+from compress.models.sources import onnx_file
+from compress.models.spec import ModelSpec, build, load, save
+from compress.models.torch_session import TorchSession
+from compress.plan import Step
+from compress.progress import Emit, Event
+from compress.prune.structured import prune
+from compress.quantize import saturation
+from compress.quantize.coverage import int8_coverage
+from compress.recipe import Distill, Measure, Prune, Quantize, Recipe
+from compress.store import Artifact
+from compress.targets import onnx as onnx_export
+from compress.targets import openvino as openvino_export
+from compress.targets.scheme import Scheme
+from compress.training import Epoch, fit
+
+Inputs = dict[str, Artifact]
+Meta = dict[str, Any]
+
+
+@dataclass
+class Context:
+    """What every step may use. ``data`` is loaded when the first step asks for it."""
+
+    recipe: Recipe
+    emit: Emit
+    threads: int
+
+    @cached_property
+    def data(self) -> Dataset:
+        return data.load(self.recipe.data, self.recipe.folder)
+
+    def progress(self, step: Step) -> dict[str, Callable]:
+        """The two callbacks of the training loop, as events of ``step``."""
+
+        def on_batch(done: int, total: int) -> None:
+            self.emit(Event("progress", step.label, done, total))
+
+        def on_epoch(epoch: Epoch) -> None:
+            self.emit(Event("line", step.label, message=_tell(epoch)))
+
+        return {"on_batch": on_batch, "on_epoch": on_epoch}
+
+
+def teacher(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
+    """Load the teacher, and train it first when the recipe says so."""
+    recipe = context.recipe
+    if recipe.teacher.onnx:
+        path = work / "model.onnx"
+        onnx_file.adopt(recipe.resolve(recipe.teacher.onnx), path, recipe.teacher.normalize, context.data)
+        counts = count_onnx(path)
+        return {"params": counts.params, "macs": counts.macs, "story": [f"taken from {recipe.teacher.onnx}"]}
+    torch.manual_seed(recipe.seed)
+    model, spec = models.load_teacher(recipe.teacher, recipe.folder, context.data)
+    history: list[Epoch] = []
+    if recipe.teacher.train:
+        settings = recipe.teacher.train
+        train, validation = context.data.train, context.data.validation
+        history = fit(model, train, validation, settings, resume=work / "resume", **context.progress(step))
+    return _keep(model, spec, work, context, history, [])
+
+
+def prune_step(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
+    """Remove channels, fine-tuning in between."""
+    model, spec = load(inputs["model"].path, context.recipe.folder)
+    torch.manual_seed(context.recipe.seed)  # random importance
+    result = prune(
+        model,
+        spec,
+        context.data,
+        step.options(Prune),
+        resume=work / "resume",
+        project=context.recipe.folder,
+        **context.progress(step),
+    )
+    story = [f"{name}: {before} -> {after} outputs" for name, (before, after) in result.layers.items()]
+    return _keep(result.model, spec, work, context, result.history, story)
+
+
+def distill_step(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
+    """Train the current network, or the architecture the recipe names, on the teacher's answers."""
+    settings = step.options(Distill)
+    project = context.recipe.folder
+    original, original_spec = load(inputs["teacher"].path, project)
+    if settings.architecture:
+        torch.manual_seed(context.recipe.seed)
+        spec = ModelSpec(settings.architecture, settings.arguments, original_spec.normalize)
+        student = build(spec, project)
+    else:
+        student, spec = load(inputs["model"].path, project)
+    history = distill(
+        student,
+        original,
+        context.data.train,
+        context.data.validation,
+        settings,
+        resume=work / "resume",
+        **context.progress(step),
+    )
+    story = [f"temperature {settings.temperature:g}, weight {settings.weight:g} on the teacher's answers"]
+    return _keep(student, spec, work, context, history, story)
+
+
+def export(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
+    """Write the model as a runtime's file; its counts stay those of the model."""
+    source = inputs["model"]
+    if step.settings["format"] == "openvino":
+        openvino_export.export(source.file("model.onnx"), work / "model.xml")
+    elif (source.path / "model.onnx").is_file():  # an ONNX teacher is its own export
+        (work / "model.onnx").write_bytes(source.file("model.onnx").read_bytes())
+    else:
+        model, _ = load(source.path, context.recipe.folder)
+        onnx_export.export(model, context.data.test.inputs[:1], work / "model.onnx")
+    return {"params": source.meta["params"], "macs": source.meta["macs"], "story": []}
+
+
+def quantize(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
+    """Post-training int8 for one runtime, by the scheme of a target."""
+    settings = step.options(Quantize)
+    scheme = Scheme(**step.settings["scheme"])
+    samples = context.data.calibration.inputs[: settings.samples]
+    source = inputs["model"]
+    meta = {"params": source.meta["params"], "macs": source.meta["macs"]}
+    if step.settings["runtime"] == "openvino":
+        from compress.quantize import openvino
+
+        openvino.quantize(source.file("model.xml"), work / "model.xml", samples, scheme, settings)
+        return {**meta, "story": [scheme.words]}
+    from compress.quantize import onnxruntime
+
+    out = work / "model.onnx"
+    onnxruntime.quantize(source.file("model.onnx"), out, samples, scheme, settings)
+    coverage = int8_coverage(out)
+    saturated = saturation.detect(out, samples)
+    if saturated.saturates:
+        context.emit(Event("warning", step.label, message=saturated.words))
+    story = [scheme.words, coverage.words, saturated.words]
+    return {**meta, "coverage": asdict(coverage), "saturation": asdict(saturated), "story": story}
+
+
+def evaluate(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
+    """The logits of the whole test split, through the session that the device will use."""
+    test = context.data.test
+    with _open(inputs["model"], step.settings["runtime"], context.threads, context.recipe.folder) as session:
+        parts = []
+        for index in range(0, len(test), 200):
+            parts.append(session.predict(test.inputs[index : index + 200]))
+            context.emit(Event("progress", step.label, min(index + 200, len(test)), len(test)))
+    logits = np.concatenate(parts).astype(np.float32)
+    np.save(work / "logits.npy", logits)
+    return {"correct": int((logits.argmax(1) == test.labels).sum()), "n": len(test), "story": []}
+
+
+def measure(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
+    """Latency of all variants of one runtime, interleaved, and the memory of each in a fresh process."""
+    settings = step.options(Measure)
+    runtime = step.settings["runtime"]
+    sample = np.ascontiguousarray(context.data.test.inputs[: settings.batch])
+    sessions = {
+        name: _open(artifact, "pytorch" if name == "torch" else runtime, settings.threads, context.recipe.folder)
+        for name, artifact in inputs.items()
+    }
+    runs = {name: (lambda session=session: session.predict(sample)) for name, session in sessions.items()}
+    context.emit(Event("line", step.label, message=f"{len(runs)} variants interleaved, {settings.threads} thread(s)"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    try:
+        samples = latency.interleave(
+            runs, rounds=settings.rounds, seconds=settings.seconds, seed=context.recipe.seed
+        )
+    finally:
+        torch.set_num_threads(before)
+        for session in sessions.values():
+            session.close()
+    arrays = {}
+    for name, rounds in samples.calls.items():
+        arrays[f"{name}:seconds"] = np.concatenate(rounds)
+        arrays[f"{name}:round"] = np.repeat(np.arange(len(rounds)), [len(r) for r in rounds])
+    np.savez_compressed(work / "calls.npz", **arrays)
+    peaks = {}
+    for name, artifact in inputs.items():
+        if name != "torch":
+            peak = memory.peak(model_file(artifact), runtime, settings.threads, sample.shape, str(sample.dtype))
+            peaks[name] = asdict(peak)
+    return {"method": samples.method, "memory": peaks, "story": []}
+
+
+EXECUTORS: dict[str, Callable[[Step, Inputs, Path, Context], Meta]] = {
+    "teacher": teacher,
+    "prune": prune_step,
+    "distill": distill_step,
+    "export": export,
+    "quantize": quantize,
+    "evaluate": evaluate,
+    "measure": measure,
+}
+
+
+def _open(artifact: Artifact, runtime: str, threads: int, project: Path) -> Session:
+    if runtime == "pytorch":
+        return TorchSession(artifact.path, threads, project)
+    return open_session(model_file(artifact), runtime, threads)
+
+
+def model_file(artifact: Artifact) -> Path:
+    """The file a runtime opens."""
+    return next(artifact.path / name for name in ("model.onnx", "model.xml") if name in artifact.files)
+
+
+def _keep(
+    model: torch.nn.Module, spec: ModelSpec, work: Path, context: Context, history: list[Epoch], story: list[str]
+) -> Meta:
+    save(model, spec, work, context.recipe.folder)
+    counts = count(model, torch.from_numpy(context.data.test.inputs[:1]))
+    told = [_tell(epoch) for epoch in history]
+    meta = {"params": counts.params, "macs": counts.macs, "history": [asdict(epoch) for epoch in history]}
+    return {**meta, "story": story + told}
+
+
+def _tell(epoch: Epoch) -> str:
+    return (
+        f"epoch {epoch.number + 1}: loss {epoch.loss:.4f}, validation accuracy {epoch.accuracy:.2%}, {epoch.seconds:.1f} s"
+    )

@@ -1,0 +1,64 @@
+"""What a device needs to run a compressed model, and to say how fast it runs and what it weighs there.
+
+    import edge_runtime
+
+    with edge_runtime.open_session("student.onnx", threads=4) as session:
+        logits = session.predict(pixels)
+
+``sessions`` runs a model file on an engine, ``machine`` tells what this machine is and how it is doing, ``probes``
+measures. Importing this package imports neither numpy nor an engine: each name is looked up when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_runtime.errors import (
+        EdgeRuntimeError,
+        EngineMissingError,
+        InputError,
+        ModelFileError,
+        ProbeError,
+        SessionError,
+    )
+    from edge_runtime.sessions.base import Session, TensorSpec
+    from edge_runtime.sessions.registry import open_session
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "open_session": "edge_runtime.sessions.registry",
+    "Session": "edge_runtime.sessions.base",
+    "TensorSpec": "edge_runtime.sessions.base",
+    "EdgeRuntimeError": "edge_runtime.errors",
+    "SessionError": "edge_runtime.errors",
+    "EngineMissingError": "edge_runtime.errors",
+    "ModelFileError": "edge_runtime.errors",
+    "InputError": "edge_runtime.errors",
+    "ProbeError": "edge_runtime.errors",
+}
+__all__ = [
+    "EdgeRuntimeError",
+    "EngineMissingError",
+    "InputError",
+    "ModelFileError",
+    "ProbeError",
+    "Session",
+    "SessionError",
+    "TensorSpec",
+    "open_session",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in ("machine", "sensors"):
+        return importlib.import_module(f"edge_runtime.{name}")
+    raise AttributeError(f"module 'edge_runtime' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__, "machine", "sensors"])

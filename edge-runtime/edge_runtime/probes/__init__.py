@@ -1,0 +1,1 @@
+"""Measuring a model where it will run. One quantity a module."""

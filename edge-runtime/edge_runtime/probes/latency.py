@@ -1,0 +1,134 @@
+"""How long a call takes, and how that compares: variants are timed in turns, so that drift hits all of them alike.
+
+A machine's speed wanders by more than the differences worth knowing: other tenants, heat, frequency. So the variants
+are not timed one after the other. Time is cut into rounds; in every round each variant runs once, as a block of calls,
+in an order drawn anew. A round's blocks lie close in time, so the ratio of their medians says what the variants differ
+in, and the spread of that ratio over rounds says how well it is known.
+
+1. Warm up every variant, and see from that how many calls make a block.
+2. In a round, for every variant in random order: one call that is not timed, since the one before had the caches; then
+   the block, each call timed.
+3. Stop after ``rounds``, or when another round would not end within ``seconds``.
+
+The garbage collector is off throughout. A block's number of calls is fixed before anything is timed: were it to depend
+on the block's own times, slow moments would weigh differently from fast ones.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.errors import ProbeError
+
+LEAST_CALLS = 3
+"""Calls in a block, and in a warm-up, at least."""
+
+LEAST_ROUNDS = 3
+"""Rounds that are run however long they take: from fewer there is no telling how far to trust a ratio."""
+
+WARM_UP_BLOCKS = 3
+"""A variant is warmed up for as long as this many blocks."""
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class LatencySamples:
+    """``calls[name]`` holds, for every round, the seconds of each timed call; ``method`` states how they were taken."""
+
+    calls: dict[str, list[np.ndarray]]
+    method: dict[str, Any]
+
+    def block_medians(self, name: str) -> np.ndarray:
+        """(rounds,) seconds. The same index is the same round for every variant: compare pairwise."""
+        return np.array([np.median(block) for block in self.calls[name]])
+
+
+def interleave(
+    runs: dict[str, Call], *, rounds: int, seconds: float, block_seconds: float = 0.02, seed: int = 0
+) -> LatencySamples:
+    """Time the calls in ``runs`` in turns.
+
+    ``seconds`` bounds the whole, warm-up included, but never to fewer than three rounds. ``seed`` draws the orders.
+    Raises ProbeError when there is nothing to run; whatever a call raises passes through.
+    """
+    if not runs or rounds < 1 or seconds <= 0 or block_seconds <= 0:
+        raise ProbeError(
+            f"interleave needs at least one variant, one round and a positive time; got {len(runs)} variants, "
+            f"{rounds} rounds, {seconds} s, blocks of {block_seconds} s"
+        )
+    draw = random.Random(seed)
+    calls: dict[str, list[np.ndarray]] = {name: [] for name in runs}
+    begin = time.perf_counter()
+    with _no_garbage_collection():
+        counts = {name: _warm_up(call, block_seconds) for name, call in runs.items()}
+        warm = done = time.perf_counter()
+        for index in range(rounds):
+            next_end = done + (done - warm) / max(index, 1)
+            if index >= LEAST_ROUNDS and next_end - begin > seconds:
+                break
+            for name in draw.sample(list(runs), len(runs)):
+                calls[name].append(_block(runs[name], counts[name]))
+            done = time.perf_counter()
+    ran = len(calls[next(iter(runs))])
+    method = {
+        "protocol": "interleaved blocks in an order drawn anew every round; first call of a block discarded",
+        "variants": list(runs),
+        "rounds": ran,
+        "rounds_asked": rounds,
+        "ended_by": "rounds" if ran == rounds else "seconds",
+        "seconds": done - begin,
+        "seconds_asked": seconds,
+        "block_seconds": block_seconds,
+        "calls_per_block": counts,
+        "warm_up_seconds": warm - begin,
+        "clock": "time.perf_counter_ns",
+        "garbage_collector": "off",
+        "seed": seed,
+    }
+    return LatencySamples(calls, method)
+
+
+def _warm_up(call: Call, block_seconds: float) -> int:
+    """Run until warm; return how many calls last about ``block_seconds``."""
+    times: list[float] = []
+    end = time.perf_counter() + WARM_UP_BLOCKS * block_seconds
+    while len(times) < LEAST_CALLS or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    typical = float(np.median(times[len(times) // 2 :]))
+    return max(LEAST_CALLS, math.ceil(block_seconds / max(typical, 1e-7)))
+
+
+def _block(call: Call, count: int) -> np.ndarray:
+    """One call untimed, then ``count`` timed ones: (count,) seconds."""
+    clock = time.perf_counter_ns
+    nanoseconds = [0] * count
+    call()
+    for index in range(count):
+        start = clock()
+        call()
+        nanoseconds[index] = clock() - start
+    return np.array(nanoseconds) * 1e-9
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,106 @@
+"""OpenVINO on the CPU. https://docs.openvino.ai/2026/openvino-workflow/running-inference.html"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import fspath
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.errors import ModelFileError, SessionError
+from edge_runtime.sessions.base import Session, TensorSpec
+from edge_runtime.sessions.registry import import_engine
+
+
+class OpenVinoSession(Session):
+    """One infer request with memory of its own; calls from several threads wait for each other.
+
+    Its precision is stated as f32: left to itself OpenVINO computes a float model in bf16 or f16 where the CPU can.
+    """
+
+    runtime = "openvino"
+    suffixes = (".xml", ".onnx")
+
+    def __init__(self, path: Path, threads: int, *, optimize: bool = True) -> None:
+        if not optimize:
+            raise SessionError(f"{path}: openvino cannot run a graph without optimising it; use onnxruntime for that")
+        if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
+            raise ModelFileError(f"{path}: its weights {path.with_suffix('.bin').name} are not beside it; copy both")
+        super().__init__(path, threads)
+        engine = import_engine("openvino")
+        self.version = engine.__version__.split("-")[0]
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": "f32",
+            "CACHE_DIR": "",
+        }
+        try:
+            model = engine.Core().compile_model(fspath(path), "CPU", settings)
+        except Exception as error:  # RuntimeError, or whatever a front end lets through
+            raise ModelFileError(f"{path}: openvino {self.version} cannot load this model: {error}") from error
+        self._describe(
+            tuple(_spec(port, f"input_{index}") for index, port in enumerate(model.inputs)),
+            tuple(_spec(port, f"output_{index}") for index, port in enumerate(model.outputs)),
+        )
+        self._positions = {spec.name: index for index, spec in enumerate(self.inputs)}
+        self._elements = [port.element_type for port in model.inputs]
+        self._buffers: list[np.ndarray | None] = [None] * len(self.inputs)
+        self._tensor = engine.Tensor
+        self._request: Any = model.create_infer_request()
+        self._lock = Lock()
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        try:
+            if len(inputs) != len(self._positions):
+                raise ValueError("an input left out would silently be the last call's")
+            with self._lock:
+                for name, array in inputs.items():
+                    self._fill(self._positions[name], array)
+                self._request.infer(share_outputs=True)
+                return {spec.name: self._output(index) for index, spec in enumerate(self.outputs)}
+        except Exception as error:
+            self._refused(inputs, error)
+
+    def predict(self, array: np.ndarray) -> np.ndarray:
+        try:
+            if self._input is None:
+                raise ValueError("several inputs or outputs")
+            with self._lock:
+                self._fill(0, array)
+                self._request.infer(share_outputs=True)
+                return self._output(0)
+        except Exception as error:
+            self._refused({self._input: array}, error)
+
+    def _fill(self, index: int, array: np.ndarray) -> None:
+        """Copy an array, of any strides and byte order, into the request's own memory for that input.
+
+        Lending the request the caller's memory instead takes a new tensor every call, to which OpenVINO binds the graph
+        anew: 10 us, which is what copying 300 kB takes, and a sixth of a small model's whole call.
+        """
+        buffer = self._buffers[index]
+        if buffer is None or buffer.shape != array.shape:
+            tensor = self._tensor(self._elements[index], array.shape)
+            self._request.set_input_tensor(index, tensor)
+            buffer = self._buffers[index] = tensor.data
+        np.copyto(buffer, array, casting="equiv")
+
+    def _output(self, index: int) -> np.ndarray:
+        """A copy, because the next call writes into the same memory."""
+        return self._request.get_output_tensor(index).data.copy()
+
+    def close(self) -> None:
+        super().close()
+        self._request = None
+        self._buffers = []
+
+
+def _spec(port: Any, unnamed: str) -> TensorSpec:
+    shape = tuple(None if axis.is_dynamic else axis.get_length() for axis in port.partial_shape)
+    name = port.get_any_name() if port.names else unnamed
+    return TensorSpec(name, port.element_type.to_dtype().name, shape)

@@ -1,0 +1,81 @@
+"""From a file to a session: which runtimes there are, and which one reads this file.
+
+The modules beside this one are the runtimes, each named for what it runs and holding one ``Session`` class. Another
+distribution adds one with an entry point in the group ``edge_runtime.sessions`` that names its class.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from os import PathLike
+from pathlib import Path
+from types import ModuleType
+
+import edge_runtime.sessions
+from edge_runtime.errors import EngineMissingError, ModelFileError, SessionError
+from edge_runtime.sessions.base import Session
+
+GROUP = "edge_runtime.sessions"
+
+
+def open_session(
+    path: str | PathLike[str], runtime: str | None = None, threads: int = 1, *, optimize: bool = True
+) -> Session:
+    """Load a model file.
+
+    ``runtime`` is guessed from the suffix when None. ``threads`` is how many threads one call may use.
+    ``optimize=False`` runs the graph as it is written, where the runtime can: ONNX Runtime then computes a QDQ model in
+    simulated (float) arithmetic, which tells saturated integer kernels from sound ones.
+
+    Raises SessionError: EngineMissingError with the command that installs the engine, ModelFileError when the file is
+    missing, damaged or of another kind.
+    """
+    path = Path(path)
+    kind = _runtime(runtime, path)
+    if path.suffix not in kind.suffixes:
+        raise ModelFileError(f"{path}: {kind.runtime} reads {' and '.join(kind.suffixes)} files, not {path.suffix!r}")
+    if not path.is_file():
+        raise ModelFileError(f"{path}: {'is not a file' if path.exists() else 'there is no such file'}")
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise SessionError(f"{path}: threads must be a whole number of at least 1, not {threads!r}")
+    return kind(path, threads, optimize=optimize)
+
+
+@cache
+def runtimes() -> dict[str, type[Session]]:
+    """All runtimes by name, whether or not their engines are installed."""
+    classes = []
+    for module in pkgutil.iter_modules(edge_runtime.sessions.__path__):
+        if module.name not in ("base", "registry"):
+            found = vars(importlib.import_module(f"edge_runtime.sessions.{module.name}")).values()
+            classes += [kind for kind in found if isinstance(kind, type) and issubclass(kind, Session)]
+    classes += [entry.load() for entry in entry_points(group=GROUP)]
+    return {kind.runtime: kind for kind in classes if kind is not Session}
+
+
+def import_engine(name: str) -> ModuleType:
+    """Import an engine whose package and module have one name. Raises EngineMissingError."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise EngineMissingError(f"{name} is installed without {error.name}: pip install {error.name}") from error
+        raise EngineMissingError(f"{name} is not installed: python -m pip install {name}") from None
+    except ImportError as error:
+        raise EngineMissingError(f"{name} is installed, but does not load on this machine: {error}") from error
+
+
+def _runtime(name: str | None, path: Path) -> type[Session]:
+    known = runtimes()
+    if name is None:
+        for kind in known.values():
+            if path.suffix == kind.suffixes[0]:
+                return kind
+        suffixes = ", ".join(f"{kind.suffixes[0]} ({name})" for name, kind in known.items())
+        raise ModelFileError(f"{path}: no runtime reads {path.suffix!r} files; there are {suffixes}")
+    if name not in known:
+        raise SessionError(f"there is no runtime {name!r}; there are {', '.join(known)}")
+    return known[name]

@@ -1,0 +1,123 @@
+"""PyTorch to ONNX: one input ``input`` of raw values, one output ``logits``, any batch size; the same answers as PyTorch.
+
+1. PyTorch's exporter (``torch.export`` based) traces the model; its optimizer folds constants and batch normalisation.
+2. ``tidy`` removes what a free batch axis leaves behind and spells pooling as engines know it.
+3. The file is checked, run by ONNX Runtime, and compared with PyTorch before it takes its place.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from edge_runtime import SessionError, open_session
+from torch import nn
+from torch.onnx.errors import OnnxExporterError
+
+from compress.errors import ExportError
+from compress.targets.draft import draft
+from compress.targets.onnx_graph import tidy
+
+OPSET = 20
+"""ONNX operator set: the newest that PyTorch's exporter writes without converting, and read by all our runtimes."""
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit from PyTorch's, relative to the largest logit; float32 rounding is far below."""
+
+
+def export(model: nn.Module, example: np.ndarray, path: Path, *, opset: int = OPSET) -> None:
+    """Write ``model`` to ``path`` as ONNX.
+
+    ``example``: raw inputs (1 or more, C, H, W); dtype and sizes become the graph's, the batch axis stays free.
+    Raises :class:`ExportError` when the model cannot be traced or the file computes something else.
+    """
+    training = model.training
+    model.eval()
+    try:
+        graph = _trace(model, example, opset)
+        tidy(graph)
+        with draft(path) as file:
+            ir.save(graph, file)
+            onnx.checker.check_model(str(file), full_check=True)
+            _compare(model, example, file)
+    finally:
+        model.train(training)
+
+
+def _trace(model: nn.Module, example: np.ndarray, opset: int) -> ir.Model:
+    # A batch of one would be taken for a constant.
+    batch = torch.from_numpy(np.ascontiguousarray(np.resize(example, (2, *example.shape[1:]))))
+    try:
+        with _quiet(), torch.inference_mode():
+            program = torch.onnx.export(
+                model,
+                (batch,),
+                dynamo=True,
+                opset_version=opset,
+                input_names=["input"],
+                output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                verbose=False,
+            )
+    except OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise ExportError(
+            f"{type(model).__name__} cannot be exported to ONNX: {reason}; forward() may not depend on values or on the "
+            "batch size"
+        ) from error
+    return program.model
+
+
+def _compare(model: nn.Module, example: np.ndarray, file: Path) -> None:
+    """Run both on the example and on random raw values."""
+    rng = np.random.default_rng(0)
+    shape = (7, *example.shape[1:])
+    noise = rng.integers(0, 256, shape) if example.dtype == np.uint8 else rng.standard_normal(shape)
+    inputs = np.concatenate([example, noise.astype(example.dtype)])
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(inputs)).numpy()
+    try:
+        with open_session(file, "onnxruntime") as session:
+            found = session.predict(inputs)
+    except SessionError as error:
+        raise ExportError(f"{file.name}: ONNX Runtime does not run the exported file: {error}") from error
+    if found.shape != expected.shape:
+        raise ExportError(f"{file.name}: the exported file gives {found.shape}, PyTorch {expected.shape}")
+    difference = float(np.abs(found - expected).max())
+    allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    # Written so that NaN fails too.
+    if not difference <= allowed:
+        raise ExportError(
+            f"{file.name}: the exported file is not the model: its logits differ from PyTorch's by up to {difference:.2g} "
+            f"({allowed:.2g} allowed)"
+        )
+    ahead = np.sort(expected, axis=1)
+    clear = ahead[:, -1] - ahead[:, -2] > 2 * allowed if expected.shape[1] > 1 else np.zeros(len(expected), bool)
+    if (found.argmax(1) != expected.argmax(1))[clear].any():
+        raise ExportError(f"{file.name}: the exported file chooses other classes than PyTorch")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the exporter says about itself and a user can do nothing about.
+
+    - `torchvision is not installed. Skipping torchvision::nms` (log): those operators are not used by models that come
+      without torchvision.
+    - ``isinstance(treespec, LeafSpec)`` (FutureWarning): PyTorch copying its own objects.
+    """
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`", category=FutureWarning)
+            yield
+    finally:
+        registration.setLevel(level)

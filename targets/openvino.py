@@ -1,0 +1,28 @@
+"""ONNX to OpenVINO's IR: ``.xml`` for the graph and ``.bin`` for the weights, which stay float32.
+
+The core reads the ONNX file itself, without the conversion tool and the usage statistics that it sends.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import openvino
+
+from compress.errors import ExportError
+from compress.targets.draft import draft
+
+
+def export(onnx_path: Path, xml_path: Path) -> None:
+    """Write ``onnx_path`` as IR at ``xml_path``, its weights beside it. Raises :class:`ExportError` if it is not read."""
+    try:
+        model = openvino.Core().read_model(onnx_path)
+    except RuntimeError as error:
+        raise ExportError(f"{onnx_path}: OpenVINO cannot read it: {str(error).strip().splitlines()[-1]}") from error
+    save(model, xml_path)
+
+
+def save(model: openvino.Model, xml_path: Path) -> None:
+    """Write the graph and its weights."""
+    with draft(xml_path) as file:
+        openvino.save_model(model, file, compress_to_fp16=False)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from compress.bench import report
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that tags are closed in order; collects attributes that could load something, ids and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open, self.links, self.ids, self.tags, self.text = [], [], [], set(), []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        for name, value in attributes:
+            if name in ("src", "href", "xlink:href", "srcset", "data", "action"):
+                self.links.append(value)
+            if name == "id":
+                self.ids.append(value)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def html(results):
+    return report.render(results)
+
+
+def test_the_page_is_well_formed_and_self_contained(html):
+    page = Page(html)
+    assert page.open == []
+    assert all(link.startswith("#") for link in page.links)
+    assert not page.tags & {"script", "link", "img", "iframe", "object"}
+    assert "@import" not in html
+    assert "url(http" not in html
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_the_answer_comes_first_and_says_what_was_not_measured(results, html):
+    text = " ".join("".join(Page(html).text).split())
+    answer, numbers = report.headline(results)
+    assert answer == "It paid on both runtimes measured."
+    assert "4.84x the teacher's speed" in numbers
+    assert "Not measured: 1 of 3." in numbers
+    assert "1 not met" in numbers
+    assert text.index(answer) < text.index("Every step, measured")
+
+
+def test_every_verdict_budget_line_and_story_is_told(results, html):
+    text = " ".join("".join(Page(html).text).split())
+    for verdict in results.verdicts:
+        assert verdict.reason in text
+    for line in results.budget:
+        assert line.by in text
+    for stage in results.stages:
+        for story in stage.story:
+            assert story in text
+
+
+def test_a_failure_is_called_a_failure(results):
+    lost = [v for v in results.variants if v.runtime == "onnxruntime" and v.target == "this-machine" and v.step < 2]
+    answer, _ = report.headline(replace(results, variants=lost, budget=[]))
+    assert answer == "It did not pay."
+
+
+def test_nothing_measured_gives_no_answer(results):
+    unmeasured = [v for v in results.variants if v.target == "raspberry-pi-4"]
+    answer, _ = report.headline(replace(results, variants=unmeasured))
+    assert answer.startswith("Nothing was measured")
+
+
+def test_everything_written_by_others_is_escaped(results):
+    evil = "<script>alert(1)</script>"
+    hostile = replace(
+        results,
+        name=evil,
+        created=evil,
+        recipe={evil: evil},
+        environment={evil: [evil]},
+        conditions={evil: evil},
+        data={evil: {evil: evil}},
+        method={evil: evil},
+        stages=[replace(s, label=evil, key=evil, settings={evil: evil}, story=[evil]) for s in results.stages],
+        variants=[
+            replace(
+                v, stage=evil, target=evil, runtime=evil, agreement={evil: 1.0}, not_measured=v.not_measured and evil
+            )
+            for v in results.variants
+        ],
+        verdicts=[replace(v, stage=evil, target=evil, runtime=evil, reason=evil) for v in results.verdicts],
+        budget=[replace(b, what=evil, target=evil, runtime=evil, by=evil) for b in results.budget],
+    )
+    page = Page(report.render(hostile))
+    assert "script" not in page.tags
+    assert evil in "".join(page.text)
+
+
+def test_colours_follow_the_readers_preference(html):
+    used = set(re.findall(r"var\((--[a-z0-9-]+)\)", html))
+    light, dark = html.split("prefers-color-scheme: dark", 1)
+    for name in used:
+        assert f"{name}:" in light
+        assert f"{name}:" in dark.split("</style>")[0]
+
+
+def test_write_leaves_one_file(results, tmp_path):
+    path = report.write(results, tmp_path / "deep" / "report.html")
+    assert path.read_text(encoding="utf-8") == report.render(results)
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+def test_a_run_without_students_still_has_a_report(results):
+    alone = replace(results, variants=results.variants[:1], verdicts=[], budget=[], stages=[])
+    assert Page(report.render(alone)).open == []

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from compress.recipe import Recipe
+
+BUILT = {"architecture": "resnet", "checkpoint": "t.safetensors"}
+PRUNE, STUDENT = {"prune": {"ratio": 0.5}}, {"distill": {"architecture": "resnet"}}
+
+
+def problems(*, teacher: object = BUILT, data: object = None, stages: object = (), targets: object = ("a",)) -> dict:
+    data = data or {"source": "fashion-mnist"}
+    try:
+        Recipe.model_validate(
+            {"name": "x", "teacher": teacher, "data": data, "stages": list(stages), "targets": list(targets)}
+        )
+    except ValidationError as error:
+        return {detail["loc"]: detail["msg"] for detail in error.errors()}
+    return {}
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        BUILT,
+        {"architecture": "my.module:build", "arguments": {"classes": 10}, "checkpoint": "t.pt"},
+        {"architecture": "resnet", "train": {}},
+        {"huggingface": "microsoft/resnet-18"},
+        {"onnx": "model.onnx"},
+    ],
+)
+def test_one_complete_source_of_the_teacher_is_fine(teacher):
+    assert problems(teacher=teacher) == {}
+
+
+@pytest.mark.parametrize(
+    ("teacher", "where", "words"),
+    [
+        ({}, ("teacher",), "exactly one of checkpoint, huggingface, onnx, train; given: none"),
+        ({"architecture": "resnet"}, ("teacher",), "given: none"),
+        (BUILT | {"train": {}}, ("teacher",), "given: checkpoint, train"),
+        ({"onnx": "a.onnx", "huggingface": "x"}, ("teacher",), "given: huggingface, onnx"),
+        ({"checkpoint": "t.pt"}, ("teacher", "checkpoint"), "needs teacher.architecture"),
+        ({"train": {}}, ("teacher", "train"), "needs teacher.architecture"),
+        ({"onnx": "a.onnx", "architecture": "resnet"}, ("teacher", "architecture"), "brings its own"),
+        ({"huggingface": "x", "architecture": "resnet"}, ("teacher", "architecture"), "brings its own"),
+        ({"architecture": "resnet", "checkpoint": "t.pkl"}, ("teacher", "checkpoint"), ".safetensors, .pt, .pth"),
+        ({"onnx": "a.pb"}, ("teacher", "onnx"), "ends in .onnx"),
+        ({"onnx": "a.onnx", "arguments": {"x": 1}}, ("teacher", "arguments"), "belong to an architecture"),
+        (BUILT | {"architecture": "os.system()"}, ("teacher", "architecture"), "package.module:callable"),
+    ],
+)
+def test_contradictions_of_the_teacher(teacher, where, words):
+    found = problems(teacher=teacher)
+    assert list(found) == [where]
+    assert words in found[where]
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        [],
+        [PRUNE],
+        [PRUNE, "distill", "quantize"],
+        [STUDENT, "distill"],
+        [STUDENT, PRUNE, PRUNE, "distill", {"quantize": {"samples": 1000}}],
+    ],
+)
+def test_sensible_orders_of_stages_are_fine(stages):
+    assert problems(stages=stages) == {}
+
+
+@pytest.mark.parametrize(
+    ("stages", "where", "words"),
+    [
+        (["quantize", PRUNE], ("stages", 0, "quantize"), "quantize comes last, and once"),
+        (["quantize", "quantize"], ("stages", 0, "quantize"), "quantize comes last, and once"),
+        ([{"prune": {}}], ("stages", 0, "prune"), "exactly one of ratio"),
+        ([{"prune": {"ratio": 0.5, "macs": 0.5}}], ("stages", 0, "prune"), "exactly one of ratio"),
+        (["distill"], ("stages", 0, "distill"), "the teacher into itself: prune first"),
+        ([PRUNE, {"distill": {"arguments": {"x": 1}}}], ("stages", 1, "distill", "arguments"), "none is given"),
+        ([{"quantize": {"samples": 1001}}], ("stages", 0, "quantize", "samples"), "1001 of the 1000 samples"),
+    ],
+)
+def test_contradictions_of_the_stages(stages, where, words):
+    found = problems(stages=stages)
+    assert list(found) == [where]
+    assert words in found[where]
+
+
+@pytest.mark.parametrize("stage", [PRUNE, STUDENT])
+def test_onnx_teacher_can_only_be_quantized(stage):
+    found = problems(teacher={"onnx": "a.onnx"}, stages=[stage, "quantize"])
+    assert [where[:2] for where in found] == [("stages", 0)]
+    assert "an ONNX teacher can only be quantized" in "".join(found.values())
+
+
+def test_default_number_of_calibration_samples_gives_way_to_a_small_split():
+    assert problems(data={"source": "fashion-mnist", "calibration": 100}, stages=["quantize"]) == {}
+
+
+@pytest.mark.parametrize("source", ["my_data:load", "package.module:load"])
+def test_own_data_source_is_fine(source):
+    assert problems(data={"source": source}) == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"source": "fashon-mnist"}, "did you mean 'fashion-mnist'?"),
+        ({"source": "a b:c"}, "unknown source"),
+        ({"source": "npz"}, "npz needs data.path"),
+        ({"source": "image-folder"}, "image-folder needs data.path"),
+    ],
+)
+def test_contradictions_of_the_data(data, words):
+    assert words in problems(data=data)["data", "source"]
+
+
+def test_duplicates_of_targets_and_runtimes_are_refused():
+    found = problems(targets=["a", {"name": "b", "runtimes": ["x", "x"]}, {"name": "a"}])
+    assert found == {("targets", 1, "runtimes"): "lists a runtime twice", ("targets", 2): "'a' is listed twice"}
