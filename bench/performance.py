@@ -25,7 +25,7 @@ from edge_runtime import open_session
 from edge_runtime.probes.latency import interleave
 
 ROOT = Path(__file__).resolve().parent.parent
-COMPRESS = [sys.executable, "-m", "compress.cli"]
+COMPRESS = [sys.executable, "-m", "compress"]
 QUICKSTART = ROOT / "recipes" / "quickstart.yaml"
 FULL = ROOT / "recipes" / "fashion-mnist.yaml"
 EPOCHS = 2

@@ -48,6 +48,7 @@ _FACE = {
     "load_target": "compress.targets.target:load_target",
     "scheme": "compress.targets.scheme:scheme",
     "interleave": "edge_runtime.probes.latency:interleave",
+    "ratio_interval": "compress.bench.stats:ratio_interval",
     "open_session": "edge_runtime:open_session",
     "CompressError": "compress.errors:CompressError",
 }

@@ -236,7 +236,7 @@ class Measure(_Model):
 
     threads: int = Field(1, ge=1, le=1024, description="of the runtime, the same for every variant")
     batch: int = Field(1, ge=1, le=65_536, description="samples in one call")
-    rounds: int = Field(40, ge=3, le=100_000, description="each round runs every variant once, as a block of calls")
+    rounds: int = Field(40, ge=6, le=100_000, description="each round runs every variant once, as a block of calls")
     seconds: Duration = Field(20.0, description="upper bound for each group of variants compared")
 
 

@@ -21,6 +21,7 @@ from edge_runtime.probes import latency, memory
 from compress import data, models
 from compress.data.dataset import Dataset
 from compress.distill.logits import distill
+from compress.models.architectures import with_defaults
 from compress.models.counts import count, count_onnx
 from compress.models.sources import onnx_file
 from compress.models.spec import ModelSpec, build, load, save
@@ -107,7 +108,9 @@ def distill_step(step: Step, inputs: Inputs, work: Path, context: Context) -> Me
     original, original_spec = load(inputs["teacher"].path, project)
     if settings.architecture:
         torch.manual_seed(context.recipe.seed)
-        spec = ModelSpec(settings.architecture, settings.arguments, original_spec.normalize)
+        known = {"classes": len(context.data.classes), "channels": context.data.input_shape[0], "project": project}
+        arguments = with_defaults(settings.architecture, settings.arguments, **known)
+        spec = ModelSpec(settings.architecture, arguments, original_spec.normalize)
         student = build(spec, project)
     else:
         student, spec = load(inputs["model"].path, project)
@@ -189,7 +192,11 @@ def measure(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     torch.set_num_threads(settings.threads)
     try:
         samples = latency.interleave(
-            runs, rounds=settings.rounds, seconds=settings.seconds, seed=context.recipe.seed
+            runs,
+            rounds=settings.rounds,
+            seconds=settings.seconds,
+            seed=context.recipe.seed,
+            on_round=lambda done, total: context.emit(Event("progress", step.label, done, total)),
         )
     finally:
         torch.set_num_threads(before)

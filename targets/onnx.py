@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from collections.abc import Iterator
@@ -38,17 +39,14 @@ def export(model: nn.Module, example: np.ndarray, path: Path, *, opset: int = OP
     ``example``: raw inputs (1 or more, C, H, W); dtype and sizes become the graph's, the batch axis stays free.
     Raises :class:`ExportError` when the model cannot be traced or the file computes something else.
     """
-    training = model.training
-    model.eval()
-    try:
-        graph = _trace(model, example, opset)
-        tidy(graph)
-        with draft(path) as file:
-            ir.save(graph, file)
-            onnx.checker.check_model(str(file), full_check=True)
-            _compare(model, example, file)
-    finally:
-        model.train(training)
+    # A copy in the default memory layout: the channels-last one of training would be traced as index arithmetic.
+    model = copy.deepcopy(model).to(memory_format=torch.contiguous_format).eval()
+    graph = _trace(model, example, opset)
+    tidy(graph)
+    with draft(path) as file:
+        ir.save(graph, file)
+        onnx.checker.check_model(str(file), full_check=True)
+        _compare(model, example, file)
 
 
 def _trace(model: nn.Module, example: np.ndarray, opset: int) -> ir.Model:

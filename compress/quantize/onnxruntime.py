@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,20 +60,21 @@ def quantize(model_path: Path, out: Path, calibration: np.ndarray, scheme: Schem
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "quantized.onnx"
         quant_pre_process(model_path, prepared, skip_symbolic_shape=True)
-        quantize_static(
-            prepared,
-            quantized,
-            _Batches(calibration[: settings.samples]),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(OPERATORS),
-            per_channel=scheme.per_channel,
-            reduce_range=scheme.weight_bits == 7,
-            activation_type=TYPES[scheme.activations],
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=_normalisation(onnx.load(prepared).graph),
-            calibrate_method=METHODS[settings.calibration],
-            extra_options=_options(scheme),
-        )
+        with redirect_stdout(io.StringIO()):  # calibration tells its progress
+            quantize_static(
+                prepared,
+                quantized,
+                _Batches(calibration[: settings.samples]),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(OPERATORS),
+                per_channel=scheme.per_channel,
+                reduce_range=scheme.weight_bits == 7,
+                activation_type=TYPES[scheme.activations],
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=_normalisation(onnx.load(prepared).graph),
+                calibrate_method=METHODS[settings.calibration],
+                extra_options=_options(scheme),
+            )
         model = ir.load(quantized)
         _float_logits(model.graph)
         compact(model)

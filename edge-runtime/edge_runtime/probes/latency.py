@@ -32,8 +32,8 @@ from edge_runtime.errors import ProbeError
 LEAST_CALLS = 3
 """Calls in a block, and in a warm-up, at least."""
 
-LEAST_ROUNDS = 3
-"""Rounds that are run however long they take: from fewer there is no telling how far to trust a ratio."""
+LEAST_ROUNDS = 6
+"""Rounds that are run however long they take: fewer can all err to one side by chance, and give no 95 % interval."""
 
 WARM_UP_BLOCKS = 3
 """A variant is warmed up for as long as this many blocks."""
@@ -54,11 +54,18 @@ class LatencySamples:
 
 
 def interleave(
-    runs: dict[str, Call], *, rounds: int, seconds: float, block_seconds: float = 0.02, seed: int = 0
+    runs: dict[str, Call],
+    *,
+    rounds: int,
+    seconds: float,
+    block_seconds: float = 0.02,
+    seed: int = 0,
+    on_round: Callable[[int, int], object] | None = None,
 ) -> LatencySamples:
     """Time the calls in ``runs`` in turns.
 
-    ``seconds`` bounds the whole, warm-up included, but never to fewer than three rounds. ``seed`` draws the orders.
+    ``seconds`` bounds the whole, warm-up included, but never to fewer than six rounds. ``seed`` draws the orders.
+    ``on_round(done, rounds)`` is called between rounds.
     Raises ProbeError when there is nothing to run; whatever a call raises passes through.
     """
     if not runs or rounds < 1 or seconds <= 0 or block_seconds <= 0:
@@ -78,6 +85,8 @@ def interleave(
                 break
             for name in draw.sample(list(runs), len(runs)):
                 calls[name].append(_block(runs[name], counts[name]))
+            if on_round:
+                on_round(index + 1, rounds)
             done = time.perf_counter()
     ran = len(calls[next(iter(runs))])
     method = {

@@ -110,7 +110,7 @@ def test_block_medians_are_seconds_by_round(bench: Bench):
 def test_it_ends_before_a_round_that_would_not_be_done_in_time(bench: Bench):
     samples = latency.interleave({"a": bench.variant("a", 0.01)}, rounds=1000, seconds=1.0, block_seconds=0.1)
     assert samples.method["ended_by"] == "seconds"
-    assert 3 < samples.method["rounds"] < 1000
+    assert 6 <= samples.method["rounds"] < 1000
     assert 0.8 < samples.method["seconds"] <= 1.0
 
 
@@ -119,9 +119,9 @@ def test_it_ends_after_the_rounds_asked_for(bench: Bench):
     assert (samples.method["ended_by"], samples.method["rounds"]) == ("rounds", 5)
 
 
-def test_however_slow_three_rounds_are_run(bench: Bench):
+def test_however_slow_six_rounds_are_run(bench: Bench):
     samples = latency.interleave({"a": bench.variant("a", 10)}, rounds=40, seconds=1)
-    assert len(samples.calls["a"]) == 3
+    assert len(samples.calls["a"]) == 6
 
 
 def test_garbage_is_not_collected_while_timing_and_is_again_afterwards(bench: Bench):
