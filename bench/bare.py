@@ -1,7 +1,8 @@
-"""The quickstart's stages as the plain library calls that a person would write in a script: what the pipeline is held against.
+"""The quickstart's stages as the plain library calls of a script that a person would write: the pipeline's yardstick.
 
-``python bench/bare.py EPOCHS`` prints the seconds of each stage as JSON. It loads the same teacher and data, prunes to the same
-MACs, distils for the same number of steps, exports and quantizes for both runtimes; it caches, checks and measures nothing.
+``python bench/bare.py EPOCHS`` prints the seconds of each stage as JSON. It loads the same teacher and data, prunes to
+the same MACs, distils for the same number of steps, exports and quantizes for both runtimes; it caches, checks and
+measures nothing.
 """
 
 from __future__ import annotations

@@ -61,7 +61,9 @@ def _overhead(folder: Path) -> Iterator[tuple[bool, str]]:
         out, store = folder / f"out-{turn}", folder / f"store-{turn}"
         options = [part for text in sets for part in ("--set", text)]
         target = ["--set", "targets=[this-machine]", "--set", "measure.rounds=6"]
-        _check([*COMPRESS, "run", str(QUICKSTART), "--quiet", "--store", str(store), "--out", str(out), *options, *target])
+        _check(
+            [*COMPRESS, "run", str(QUICKSTART), "--quiet", "--store", str(store), "--out", str(out), *options, *target]
+        )
         piped.append(_stage_seconds(from_json((out / "results.json").read_text())))
         done = _check([sys.executable, str(ROOT / "bench" / "bare.py"), str(EPOCHS)])
         bare.append(json.loads(done.stdout.splitlines()[-1]))
@@ -94,7 +96,10 @@ def _sessions(folder: Path) -> Iterator[tuple[bool, str]]:
             raw = _raw(path, runtime, sample)
             samples = interleave({"session": lambda: session.predict(sample), "raw": raw}, rounds=60, seconds=30)
         cost = stats.ratio_interval(samples.block_medians("session"), samples.block_medians("raw"))
-        yield cost.value <= 1.03, f"{runtime} session: {cost.value:.3f}x [{cost.low:.3f}, {cost.high:.3f}] of the raw call"
+        yield (
+            cost.value <= 1.03,
+            f"{runtime} session: {cost.value:.3f}x [{cost.low:.3f}, {cost.high:.3f}] of the raw call",
+        )
         same = 0
         for seed in range(TRIES):
             with open_session(path, runtime) as one, open_session(path, runtime) as two:
@@ -118,7 +123,11 @@ def _raw(path: Path, runtime: str, sample: np.ndarray):
     import openvino
 
     settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
-    request = openvino.Core().compile_model(path, "CPU", settings | {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
+    request = (
+        openvino.Core()
+        .compile_model(path, "CPU", settings | {"INFERENCE_PRECISION_HINT": "f32"})
+        .create_infer_request()
+    )
     return lambda: request.infer({"input": sample})["logits"]
 
 
@@ -131,8 +140,14 @@ def _full(folder: Path) -> Iterator[tuple[bool, str]]:
         speed = row.latency.ratio_to_teacher
         yield row.params <= 100_000, f"full recipe: {row.params:,} parameters (at most 100,000)"
         yield row.size <= 110_000, f"full recipe: {row.size / 1e3:.1f} kB int8 (at most 110 kB)"
-        yield row.accuracy.value >= 0.935, f"full recipe: {row.accuracy.value:.2%} int8 on the test set (at least 93.5 %)"
-        yield speed.value >= 5, f"full recipe: {speed.value:.2f}x [{speed.low:.2f}, {speed.high:.2f}] the teacher (at least 5x)"
+        yield (
+            row.accuracy.value >= 0.935,
+            f"full recipe: {row.accuracy.value:.2%} int8 on the test set (at least 93.5 %)",
+        )
+        yield (
+            speed.value >= 5,
+            f"full recipe: {speed.value:.2f}x [{speed.low:.2f}, {speed.high:.2f}] the teacher (at least 5x)",
+        )
 
 
 def _seconds(command: list[str]) -> float:

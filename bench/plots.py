@@ -14,8 +14,6 @@ from itertools import pairwise
 
 import matplotlib
 import numpy as np
-from compress.bench import words
-from compress.bench.results import Variant
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -23,6 +21,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
+
+from compress.bench import words
+from compress.bench.results import Variant
 
 WIDTH = 4.7  # inches; small, so that a phone's width leaves the labels readable
 # Each colour of a drawing stands for a variable which the page defines, light and dark. Any distinct values would do.

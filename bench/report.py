@@ -13,14 +13,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from compress.bench import plots, words
-from compress.bench.results import PairedDifference, Results, Variant, Verdict
-from compress.bench.table import budget_groups, met, place_tables
-from compress.bench.verdict import finals, judge_students, margin_of, places
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
+from compress.bench import plots, words
+from compress.bench.results import PairedDifference, Results, Variant, Verdict
+from compress.bench.table import budget_groups, met, place_tables
+from compress.bench.verdict import finals, judge_students, margin_of, places
 from compress.files import replace_file
 
 

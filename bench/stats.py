@@ -34,6 +34,7 @@ from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 import numpy as np
+
 from compress.bench.results import Accuracy, Interval, Latency, PairedDifference
 
 LEVEL = 0.95

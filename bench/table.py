@@ -12,14 +12,15 @@ import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from compress.bench import words
-from compress.bench.results import Results, Variant, Verdict
-from compress.bench.verdict import places
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+from compress.bench import words
+from compress.bench.results import Results, Variant, Verdict
+from compress.bench.verdict import places
 
 INLINE_WIDTH = 116
 STACKED_WIDTH = 92

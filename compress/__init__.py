@@ -1,7 +1,7 @@
 """Compress a trained model for a device, and say truthfully whether it paid.
 
-``compress.run("recipe.yaml")`` does what the command line does. Each stage is a function too, on PyTorch modules that map
-raw inputs to logits or on model files::
+``compress.run("recipe.yaml")`` does what the command line does. Each stage is a function too, on PyTorch modules that
+map raw inputs to logits, or on model files::
 
     import compress
 

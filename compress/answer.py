@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edge_runtime import machine
 
 from compress.bench import stats
 from compress.bench.budget import check_budget
@@ -25,6 +24,7 @@ from compress.data.dataset import SPLITS, Dataset
 from compress.plan import Plan, VariantPlan
 from compress.recipe import Recipe
 from compress.store import Artifact
+from edge_runtime import machine
 
 MODEL_SUFFIXES = (".onnx", ".xml", ".bin", ".safetensors")
 LIBRARIES = ("compress", "edge-runtime", "numpy", "torch", "torch-pruning", "onnx", "onnxruntime", "openvino", "nncf")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder; when the block ends well it is made durable and takes ``path``'s place."""
+    """Give a temporary path in the same folder; when the block ends well it is made durable and replaces ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)

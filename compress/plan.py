@@ -61,7 +61,7 @@ class VariantPlan:
     """One row of the answer: a model on a target and runtime.
 
     ``parent``: id of the row one stage before. ``file``, ``evaluate`` and ``measure`` are labels of steps; where this
-    machine cannot stand for the target, ``measure`` is None and ``not_measured`` says why.
+    machine cannot stand for the target, the last two are None and ``not_measured`` says why.
     """
 
     id: str
@@ -72,7 +72,7 @@ class VariantPlan:
     runtime: str
     precision: str
     file: str
-    evaluate: str
+    evaluate: str | None
     measure: str | None
     not_measured: str | None
 
@@ -127,7 +127,7 @@ class _Planner:
         variants = [v for place in self._places for v in self._rows(place)]
         for network in self._networks if self._has_torch else ():
             self._evaluate(network, "pytorch")
-        for file, runtime in dict.fromkeys((v.file, v.runtime) for v in variants if v.measure):
+        for file, runtime in dict.fromkeys((v.file, v.runtime) for v in variants if v.evaluate):
             self._evaluate(file, runtime)
         for place in self._places:
             for runtime in place.runtimes if place.obstacle is None else ():
@@ -204,7 +204,7 @@ class _Planner:
             runtime=runtime,
             precision="fp32",
             file=file,
-            evaluate=f"evaluate/{file}",
+            evaluate=f"evaluate/{file}" if place.obstacle is None else None,
             measure=measure,
             not_measured=place.obstacle,
         )

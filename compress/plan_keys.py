@@ -10,10 +10,9 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.machine import Machine, detect
-
 import compress
 from compress.digest import digest, file_digest
+from edge_runtime.machine import Machine, detect
 
 # Raise a kind's number whenever its code changes what it makes from the same inputs.
 VERSIONS = {"teacher": 1, "prune": 1, "distill": 1, "export": 1, "quantize": 1, "evaluate": 1, "measure": 1}

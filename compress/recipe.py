@@ -146,7 +146,7 @@ class Prune(_Model):
         "global", description="rank the channels of the whole network together, or take the same share of every layer"
     )
     round_to: int = Field(
-        8, ge=1, le=256, description="a layer keeps a multiple of so many channels: SIMD registers hold 8 floats or more"
+        8, ge=1, le=256, description="a pruned layer keeps a multiple of so many channels: SIMD registers hold 8 floats"
     )
     finetune: FineTune | None = Field(
         FineTune(), description="training after each round; null: none, as when distill follows"

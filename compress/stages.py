@@ -1,8 +1,8 @@
 """What each kind of step does: inputs from the store in, files in the step's work folder out, and what to remember.
 
 Every function here has the same shape, ``(step, inputs, work, context) -> meta``: ``inputs`` are the artifacts the step
-builds on, by role; ``work`` is the new artifact's folder, in which ``work/resume`` survives a kill; ``meta`` is JSON, and
-its ``story`` are the lines the report tells. The work itself is done by the packages; this is only the wiring.
+builds on, by role; ``work`` is the new artifact's folder, in which ``work/resume`` survives a kill; ``meta`` is JSON,
+and its ``story`` are the lines the report tells. The work itself is done by the packages; this is only the wiring.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from edge_runtime import Session, open_session
-from edge_runtime.probes import latency, memory
 
 from compress import data, models
 from compress.data.dataset import Dataset
@@ -24,7 +22,7 @@ from compress.distill.logits import distill
 from compress.models.architectures import with_defaults
 from compress.models.counts import count, count_onnx
 from compress.models.sources import onnx_file
-from compress.models.spec import ModelSpec, build, load, save
+from compress.models.spec import WEIGHTS_FILE, ModelSpec, build, load, save
 from compress.models.torch_session import TorchSession
 from compress.plan import Step
 from compress.progress import Emit, Event
@@ -37,6 +35,8 @@ from compress.targets import onnx as onnx_export
 from compress.targets import openvino as openvino_export
 from compress.targets.scheme import Scheme
 from compress.training import Epoch, fit
+from edge_runtime import Session, open_session
+from edge_runtime.probes import latency, memory
 
 Inputs = dict[str, Artifact]
 Meta = dict[str, Any]
@@ -157,11 +157,17 @@ def quantize(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     out = work / "model.onnx"
     onnxruntime.quantize(source.file("model.onnx"), out, samples, scheme, settings)
     coverage = int8_coverage(out)
-    saturated = saturation.detect(out, samples)
-    if saturated.saturates:
-        context.emit(Event("warning", step.label, message=saturated.words))
-    story = [scheme.words, coverage.words, saturated.words]
-    return {**meta, "coverage": asdict(coverage), "saturation": asdict(saturated), "story": story}
+    meta |= {"coverage": asdict(coverage)}
+    story = [scheme.words, coverage.words]
+    if not coverage.complete:
+        context.emit(Event("warning", step.label, message=coverage.words))
+    if scheme.activations == "u8":  # files with s8 activations are for ARM, whose kernels this machine does not have
+        saturated = saturation.detect(out, samples)
+        meta |= {"saturation": asdict(saturated)}
+        story.append(saturated.words)
+        if saturated.saturates:
+            context.emit(Event("warning", step.label, message=saturated.words))
+    return {**meta, "story": story}
 
 
 def evaluate(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
@@ -188,8 +194,6 @@ def measure(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     }
     runs = {name: (lambda session=session: session.predict(sample)) for name, session in sessions.items()}
     context.emit(Event("line", step.label, message=f"{len(runs)} variants interleaved, {settings.threads} thread(s)"))
-    before = torch.get_num_threads()
-    torch.set_num_threads(settings.threads)
     try:
         samples = latency.interleave(
             runs,
@@ -199,9 +203,9 @@ def measure(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
             on_round=lambda done, total: context.emit(Event("progress", step.label, done, total)),
         )
     finally:
-        torch.set_num_threads(before)
         for session in sessions.values():
             session.close()
+        torch.set_num_threads(context.threads)
     arrays = {}
     for name, rounds in samples.calls.items():
         arrays[f"{name}:seconds"] = np.concatenate(rounds)
@@ -209,9 +213,16 @@ def measure(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     np.savez_compressed(work / "calls.npz", **arrays)
     peaks = {}
     for name, artifact in inputs.items():
-        if name != "torch":
-            peak = memory.peak(model_file(artifact), runtime, settings.threads, sample.shape, str(sample.dtype))
-            peaks[name] = asdict(peak)
+        engine = "pytorch" if name == "torch" else runtime
+        peak = memory.peak(
+            model_file(artifact),
+            engine,
+            settings.threads,
+            sample.shape,
+            str(sample.dtype),
+            folder=context.recipe.folder,
+        )
+        peaks[name] = asdict(peak)
     return {"method": samples.method, "memory": peaks, "story": []}
 
 
@@ -228,13 +239,13 @@ EXECUTORS: dict[str, Callable[[Step, Inputs, Path, Context], Meta]] = {
 
 def _open(artifact: Artifact, runtime: str, threads: int, project: Path) -> Session:
     if runtime == "pytorch":
-        return TorchSession(artifact.path, threads, project)
+        return TorchSession(model_file(artifact), threads, project=project)
     return open_session(model_file(artifact), runtime, threads)
 
 
 def model_file(artifact: Artifact) -> Path:
     """The file a runtime opens."""
-    return next(artifact.path / name for name in ("model.onnx", "model.xml") if name in artifact.files)
+    return next(artifact.path / name for name in ("model.onnx", "model.xml", WEIGHTS_FILE) if name in artifact.files)
 
 
 def _keep(
@@ -248,6 +259,5 @@ def _keep(
 
 
 def _tell(epoch: Epoch) -> str:
-    return (
-        f"epoch {epoch.number + 1}: loss {epoch.loss:.4f}, validation accuracy {epoch.accuracy:.2%}, {epoch.seconds:.1f} s"
-    )
+    figures = f"loss {epoch.loss:.4f}, validation accuracy {epoch.accuracy:.2%}, {epoch.seconds:.1f} s"
+    return f"epoch {epoch.number + 1}: {figures}"

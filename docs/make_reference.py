@@ -1,4 +1,4 @@
-"""Write docs/recipe.md from the recipe's schema: ``python docs/make_reference.py``. A test fails when it is out of date."""
+"""Write docs/recipe.md from the recipe's schema: ``python docs/make_reference.py``. A test tells when it is stale."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ SECTIONS = (
 HEAD = """\
 # The recipe
 
-Every key of a recipe, made from its schema (`python docs/make_reference.py`). `compress schema` prints the same for editors,
-`compress validate R` checks a recipe against it. Paths are relative to the recipe's folder.
+Every key of a recipe, made from its schema (`python docs/make_reference.py`). `compress schema` prints the same for
+editors, `compress validate R` checks a recipe against it. Paths are relative to the recipe's folder.
 """
 
 

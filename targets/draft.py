@@ -13,9 +13,9 @@ from compress.files import fsync
 
 @contextmanager
 def draft(path: Path) -> Iterator[Path]:
-    """Give a path of the same name in a temporary folder; when the block ends well, all files there move beside ``path``.
+    """Give a path of the same name in a temporary folder; when the block ends well, all files there move to ``path``'s.
 
-    The one at ``path`` itself moves last. Unlike a temporary file's, the name keeps its suffix, by which engines choose.
+    The one called like ``path`` moves last. The name keeps its suffix, by which engines know what they read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".draft.", dir=path.parent) as folder:

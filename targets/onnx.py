@@ -1,4 +1,4 @@
-"""PyTorch to ONNX: one input ``input`` of raw values, one output ``logits``, any batch size; the same answers as PyTorch.
+"""PyTorch to ONNX: one input ``input`` of raw values, one output ``logits``, any batch size, PyTorch's own answers.
 
 1. PyTorch's exporter (``torch.export`` based) traces the model; its optimizer folds constants and batch normalisation.
 2. ``tidy`` removes what a free batch axis leaves behind and spells pooling as engines know it.
@@ -18,13 +18,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
-from edge_runtime import SessionError, open_session
 from torch import nn
 from torch.onnx.errors import OnnxExporterError
 
 from compress.errors import ExportError
 from compress.targets.draft import draft
 from compress.targets.onnx_graph import tidy
+from edge_runtime import SessionError, open_session
 
 OPSET = 20
 """ONNX operator set: the newest that PyTorch's exporter writes without converting, and read by all our runtimes."""
@@ -67,8 +67,8 @@ def _trace(model: nn.Module, example: np.ndarray, opset: int) -> ir.Model:
     except OnnxExporterError as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise ExportError(
-            f"{type(model).__name__} cannot be exported to ONNX: {reason}; forward() may not depend on values or on the "
-            "batch size"
+            f"{type(model).__name__} cannot be exported to ONNX: {reason}; forward() may not depend on values or "
+            "on the batch size"
         ) from error
     return program.model
 
@@ -79,8 +79,13 @@ def _compare(model: nn.Module, example: np.ndarray, file: Path) -> None:
     shape = (7, *example.shape[1:])
     noise = rng.integers(0, 256, shape) if example.dtype == np.uint8 else rng.standard_normal(shape)
     inputs = np.concatenate([example, noise.astype(example.dtype)])
-    with torch.inference_mode():
-        expected = model(torch.from_numpy(inputs)).numpy()
+    try:
+        with torch.inference_mode():
+            expected = model(torch.from_numpy(inputs)).numpy()
+    except RuntimeError as error:
+        raise ExportError(
+            f"{type(model).__name__} does not run on a batch of {len(inputs)}: {error}; its forward() has to take any"
+        ) from error
     try:
         with open_session(file, "onnxruntime") as session:
             found = session.predict(inputs)
@@ -93,8 +98,8 @@ def _compare(model: nn.Module, example: np.ndarray, file: Path) -> None:
     # Written so that NaN fails too.
     if not difference <= allowed:
         raise ExportError(
-            f"{file.name}: the exported file is not the model: its logits differ from PyTorch's by up to {difference:.2g} "
-            f"({allowed:.2g} allowed)"
+            f"{file.name}: the exported file is not the model: its logits differ from PyTorch's by up to "
+            f"{difference:.2g} ({allowed:.2g} allowed)"
         )
     ahead = np.sort(expected, axis=1)
     clear = ahead[:, -1] - ahead[:, -2] > 2 * allowed if expected.shape[1] > 1 else np.zeros(len(expected), bool)

@@ -1,4 +1,4 @@
-"""Small changes to an ONNX graph that keep what it computes: `tidy` after an export, `compact` before a file is shipped.
+"""Small changes to an ONNX graph that keep what it computes: `tidy` after an export, `compact` before shipping a file.
 
 Both work on :class:`onnx_ir.Model` in place.
 """
@@ -31,12 +31,12 @@ def tidy(model: ir.Model) -> None:
             _pool_globally(model.graph, node)
     RemoveUnusedNodesPass()(model)
     RemoveUnusedOpsetsPass()(model)
-    ClearMetadataAndDocStringPass()(model)
+    _forget(model)
 
 
 def compact(model: ir.Model) -> None:
     """Make the file small: short names inside (not of inputs and outputs), equal constants once, no stored shapes."""
-    ClearMetadataAndDocStringPass()(model)
+    _forget(model)
     DeduplicateInitializersPass(size_limit=_DEDUPLICATED)(model)
     RemoveUnusedNodesPass()(model)
     graph = model.graph
@@ -46,6 +46,7 @@ def compact(model: ir.Model) -> None:
     for initializer in list(graph.initializers.values()):
         del graph.initializers[initializer.name]
         initializer.name = initializer.const_value.name = next(names)
+        initializer.shape = initializer.type = None  # its tensor has them
         graph.initializers.add(initializer)
     for node in graph:
         node.name = None
@@ -53,6 +54,13 @@ def compact(model: ir.Model) -> None:
             if id(value) not in kept:
                 value.name = next(names) if value.uses() else ""
                 value.shape = value.type = None  # the engine infers them when it loads
+
+
+def _forget(model: ir.Model) -> None:
+    ClearMetadataAndDocStringPass()(model)
+    graph = model.graph  # whose values the pass leaves alone
+    for value in (*graph.inputs, *graph.initializers.values(), *(value for node in graph for value in node.outputs)):
+        value.metadata_props.clear()
 
 
 def _letters(index: int) -> str:

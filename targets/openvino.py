@@ -14,7 +14,7 @@ from compress.targets.draft import draft
 
 
 def export(onnx_path: Path, xml_path: Path) -> None:
-    """Write ``onnx_path`` as IR at ``xml_path``, its weights beside it. Raises :class:`ExportError` if it is not read."""
+    """Write ``onnx_path`` as IR at ``xml_path``, its weights beside it. Raises :class:`ExportError`."""
     try:
         model = openvino.Core().read_model(onnx_path)
     except RuntimeError as error:

@@ -29,10 +29,9 @@ WIDE_SUMS = ("avx512_vnni", "avx_vnni", "amx_int8")
 class Scheme:
     """How weights and activations become 8-bit integers.
 
-    ``activations``: u8 or s8; ``weight_bits``: 7 uses half of s8's range; ``symmetric_activations``: their zero point is
-    0 (or, for OpenVINO, the middle of the range). Weights are always s8 with zero point 0. ``per_channel``: one weight
-    scale for every output channel. ``quantize_bias``: as int32. ``saturates``: sums overflow on this target. ``why``: in
-    words.
+    Weights are always s8 with zero point 0. ``weight_bits``: 7 uses half of that range; ``symmetric_activations``:
+    their zero point is fixed (0 for s8); ``per_channel``: one weight scale for every output channel;
+    ``quantize_bias``: as int32; ``saturates``: sums overflow on this target; ``why``: in words.
     """
 
     runtime: str

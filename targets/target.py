@@ -15,14 +15,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from edge_runtime.cpu import FEATURES
-from edge_runtime.machine import Machine, detect
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from compress.errors import TargetError
 from compress.suggest import did_you_mean
+from edge_runtime.cpu import FEATURES
+from edge_runtime.machine import Machine, detect
 
 DEVICES = Path(__file__).parent / "devices"
 THIS_MACHINE = "this-machine"

@@ -42,10 +42,9 @@ def examine(store: str | None) -> dict[str, dict[str, str]]:
     """What there is, by part and name, in words."""
     import shutil
 
-    from edge_runtime.machine import conditions, detect
-
     from compress.store import default_root
     from compress.targets.target import list_targets
+    from edge_runtime.machine import conditions, detect
 
     here, now = detect(), conditions()
     root = Path(store) if store else default_root()

@@ -2,11 +2,12 @@
 
 The student learns from the teacher's softened answers and, with the rest of the weight, from the labels::
 
-    loss = weight * T^2 * KL(softmax(teacher / T) || softmax(student / T)) + (1 - weight) * cross_entropy(student, labels)
+    loss = weight * T^2 * KL(softmax(teacher / T) || softmax(student / T))
+         + (1 - weight) * cross_entropy(student, labels)
 
 ``T^2`` keeps both gradients on one scale whatever the temperature. The teacher sees the very view the student sees
-(Beyer et al., 2022, arXiv:2106.05237); because a view is a function of (seed, number) its logits are computed once, and with
-``views: K`` training cycles through K views, so that the teacher runs K times instead of once an epoch.
+(Beyer et al., 2022, arXiv:2106.05237). Because a view is a function of (seed, number), its logits are computed once;
+with ``views: K`` training cycles through K views, so that the teacher runs K times instead of once an epoch.
 """
 
 from __future__ import annotations

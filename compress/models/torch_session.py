@@ -13,18 +13,19 @@ from edge_runtime import Session, TensorSpec
 
 
 class TorchSession(Session):
-    """Eager PyTorch in float32. ``path``: the folder of :func:`compress.models.spec.save`. Workstation only.
+    """Eager PyTorch in float32. ``path``: ``model.safetensors`` in a folder of :func:`compress.models.spec.save`.
 
-    Torch's thread count belongs to the process: the one who measures sets it.
+    Workstation only. Torch's number of threads belongs to the whole process: opening a session sets it.
     """
 
     runtime = "pytorch"
-    suffixes = ()
+    suffixes = (".safetensors",)
 
-    def __init__(self, path: Path, threads: int, project: Path | None = None) -> None:
+    def __init__(self, path: Path, threads: int, *, optimize: bool = True, project: Path | None = None) -> None:
         super().__init__(path, threads)
         self.version = torch.__version__
-        self._model, spec = load(path, project)
+        torch.set_num_threads(threads)
+        self._model, spec = load(path.parent, project)
         channels = len(spec.normalize.mean) if spec.normalize else None
         inputs = TensorSpec("input", "uint8", ("batch", channels, None, None))
         self._describe((inputs,), (TensorSpec("logits", "float32", ("batch", None)),))

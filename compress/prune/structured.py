@@ -5,8 +5,8 @@ sums, shortcuts, batch normalisation) and removes them for real. Here:
 
 1. Channels are ranked by ``importance``, over the whole network (``scope: global``) or within each layer.
 2. They are removed in ``iterations`` rounds of equal proportion until ``ratio`` of the channels are gone, or only
-   ``macs`` of the multiply-accumulates are left. A layer that loses any keeps the nearest multiple of ``round_to``: SIMD
-   registers hold 8 floats or more, so widths between cost the time of the next one up.
+   ``macs`` of the multiply-accumulates are left. A layer that loses any keeps the nearest multiple of ``round_to``:
+   SIMD registers hold 8 floats or more, so widths between cost the time of the next one up.
 3. After each round the network is fine-tuned, if the recipe gives ``finetune``.
 
 The layer that makes the logits keeps its outputs.
@@ -65,8 +65,8 @@ def prune(
 ) -> Pruned:
     """Remove channels from a copy of ``model`` (raw inputs to logits) and fine-tune it.
 
-    ``resume``: a folder that keeps finished rounds across a kill. ``project``: as in :func:`compress.models.spec.load`. Raises :class:`ModelError` when nothing can be pruned
-    or the target is out of reach.
+    ``resume``: a folder that keeps finished rounds across a kill. ``project``: as in :func:`compress.models.spec.load`.
+    Raises :class:`ModelError` when nothing can be pruned or the target is out of reach.
     """
     before = _widths(model)
     example = torch.from_numpy(data.train.inputs[:1])
@@ -154,7 +154,9 @@ class _Ranking:
         """The group with as many channels to remove as leave the nearest multiple of ``round_to``, but at least one."""
         layer, remove = group[0].dep.target.module, group[0].dep.handler
         ranked, unit = scores[layer], self._settings.round_to
-        if unit == 1 or len(ranked) != graph.get_out_channels(layer):  # grouped convolutions lose a channel of each group
+        if unit == 1 or len(ranked) != graph.get_out_channels(
+            layer
+        ):  # grouped convolutions lose a channel of each group
             return group
         left = max(unit, round((len(ranked) - len(group[0].idxs)) / unit) * unit)
         return graph.get_pruning_group(layer, remove, ranked.argsort()[: max(0, len(ranked) - left)].tolist())

@@ -1,8 +1,8 @@
 """Post-training int8 by NNCF on an OpenVINO model: FakeQuantize nodes for activations, int8 constants for weights.
 
 NNCF sees calibration samples one by one, estimates the ranges of activations, and corrects biases for the error that
-rounding leaves (fast bias correction, Nagel et al., 2019, arXiv:1906.04721, section 4.2). The result depends on the samples
-and their order only.
+rounding leaves (as in Nagel et al., 2019, arXiv:1906.04721, section 4.2). The result depends on the samples and their
+order only.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ import openvino
 from compress.targets.openvino import save
 
 if TYPE_CHECKING:
+    from nncf.quantization.range_estimator import RangeEstimatorParameters
+
     from compress.recipe import Quantize
     from compress.targets.scheme import Scheme
 
-RANGES = {"minmax": "MINMAX", "entropy": "HISTOGRAM", "percentile": "MEAN_QUANTILE"}
-"""NNCF's nearest range estimator. Its histogram minimises the quantization error instead of the divergence."""
+OUTLIERS = 1e-4
+"""Share of an activation's values outside the range that `calibration: percentile` chooses, at either end."""
 
 
 def quantize(model_path: Path, out: Path, calibration: np.ndarray, scheme: Scheme, settings: Quantize) -> None:
@@ -37,13 +39,11 @@ def quantize(model_path: Path, out: Path, calibration: np.ndarray, scheme: Schem
     os.environ.setdefault("NNCF_CI", "1")
     import nncf
     from nncf.quantization.advanced_parameters import OverflowFix
-    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     # Its log tells which library versions it would rather see and what it is about to do.
     nncf.set_log_level(logging.ERROR)
     samples = calibration[: settings.samples]
     presets = nncf.QuantizationPreset
-    ranges = getattr(RangeEstimatorParametersSet, RANGES[settings.calibration])
     with redirect_stdout(io.StringIO()):  # progress bars
         model = nncf.quantize(
             openvino.Core().read_model(model_path),
@@ -52,7 +52,29 @@ def quantize(model_path: Path, out: Path, calibration: np.ndarray, scheme: Schem
             subset_size=len(samples),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 overflow_fix=OverflowFix.ENABLE if scheme.weight_bits == 7 else OverflowFix.DISABLE,
-                activations_range_estimator_params=ranges,
+                activations_range_estimator_params=_ranges(settings.calibration),
             ),
         )
     save(model, out)
+
+
+def _ranges(calibration: str) -> RangeEstimatorParameters:
+    """NNCF's nearest range estimator: its histogram minimises the quantization error instead of the divergence, and its
+    quantiles are each sample's, of which the widest count."""
+    from nncf.quantization.range_estimator import (
+        AggregatorType,
+        RangeEstimatorParameters,
+        RangeEstimatorParametersSet,
+        StatisticsCollectorParameters,
+        StatisticsType,
+    )
+
+    if calibration == "minmax":
+        return RangeEstimatorParametersSet.MINMAX
+    if calibration == "entropy":
+        return RangeEstimatorParametersSet.HISTOGRAM
+    low, high = (
+        StatisticsCollectorParameters(StatisticsType.QUANTILE, aggregator, quantile_outlier_prob=OUTLIERS)
+        for aggregator in (AggregatorType.MIN, AggregatorType.MAX)
+    )
+    return RangeEstimatorParameters(low, high)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from edge_runtime import Session, open_session
 
 LIMIT = 2e-3

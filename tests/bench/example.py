@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from compress.bench.budget import check_budget
 from compress.bench.results import Memory, Results, StageRecord, Variant
 from compress.bench.stats import accuracy, ratio_interval, summarize_latency

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from compress.bench.budget import check_budget
 
 PLACE = ("this-machine", "openvino")

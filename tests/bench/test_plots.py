@@ -5,9 +5,10 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from compress.bench.plots import Point, accuracy_latency, accuracy_size, latency_spread, pareto_front
 from hypothesis import given
 from hypothesis import strategies as st
+
+from compress.bench.plots import Point, accuracy_latency, accuracy_size, latency_spread, pareto_front
 
 DRAWINGS = [accuracy_latency, accuracy_size, latency_spread]
 

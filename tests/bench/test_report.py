@@ -5,6 +5,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+
 from compress.bench import report
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}

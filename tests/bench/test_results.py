@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from compress.bench.results import (
     SCHEMA,
     BudgetLine,
@@ -18,8 +21,6 @@ from compress.bench.results import (
     results_schema,
     to_json,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 TEXT = st.text(max_size=20)
 JSON = st.recursive(

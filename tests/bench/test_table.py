@@ -5,8 +5,9 @@ import io
 from dataclasses import replace
 
 import pytest
-from compress.bench.table import as_csv, markdown, place_tables, print_table
 from rich.console import Console
+
+from compress.bench.table import as_csv, markdown, place_tables, print_table
 
 
 def text_at(results, width):

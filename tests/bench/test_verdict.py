@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from compress.bench.results import Accuracy, Interval, Latency, Memory, PairedDifference, StageRecord, Variant
 from compress.bench.verdict import finals, judge, judge_students
 

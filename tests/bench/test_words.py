@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from compress.bench import words
-from compress.bench.results import Interval, PairedDifference
 from hypothesis import given
 from hypothesis import strategies as st
+
+from compress.bench import words
+from compress.bench.results import Interval, PairedDifference
 
 
 @pytest.mark.parametrize(

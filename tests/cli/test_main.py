@@ -7,12 +7,12 @@ import time
 import click
 import pytest
 from click.testing import CliRunner
-from edge_runtime.errors import SessionError
 
 import compress
 from compress.cli import main
 from compress.cli.group import COMMANDS
 from compress.errors import BudgetError, DataError, RecipeError
+from edge_runtime.errors import SessionError
 
 
 def test_help_lists_every_command(call):

@@ -47,9 +47,7 @@ def test_the_teacher_runs_once_for_each_view(teacher, small_data, tmp_path, view
     seen = []
     hook = teacher.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
     training = Training(epochs=4, batch=32, views=views, augment=Augment(shift=1))
-    distill(
-        network(1), teacher, small_data.train, small_data.validation, Distill(training=training), resume=tmp_path
-    )
+    distill(network(1), teacher, small_data.train, small_data.validation, Distill(training=training), resume=tmp_path)
     hook.remove()
     assert sum(seen) == passes * len(small_data.train)
 
@@ -61,9 +59,7 @@ def test_a_killed_distillation_does_not_ask_the_teacher_again(teacher, small_dat
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        distill(
-            network(1), teacher, small_data.train, small_data.validation, settings, resume=tmp_path, on_epoch=kill
-        )
+        distill(network(1), teacher, small_data.train, small_data.validation, settings, resume=tmp_path, on_epoch=kill)
     seen = []
     hook = teacher.register_forward_hook(lambda *call: seen.append(call))
     again, whole = network(1), network(1)

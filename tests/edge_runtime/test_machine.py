@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+
 from edge_runtime import machine
 
 Record = Callable[[dict[str, str]], Path]

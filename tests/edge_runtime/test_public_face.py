@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import edge_runtime
 import pytest
+
+import edge_runtime
 
 HEAVY = {"numpy", "onnxruntime", "openvino", "torch", "scipy", "pandas", "onnx"}
 SETUP = Path(__file__).parents[2] / "edge-runtime" / "setup.cfg"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from edge_runtime import sensors
 
 Record = Callable[[dict[str, str]], Path]

@@ -1,4 +1,4 @@
-"""One small recipe over real parts: a trained convnet, torch-pruning, ONNX Runtime, OpenVINO and NNCF, a store on disk."""
+"""One small recipe over real parts: a trained convnet, torch-pruning, both runtimes, NNCF, a store on disk."""
 
 from __future__ import annotations
 

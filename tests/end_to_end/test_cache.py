@@ -55,9 +55,7 @@ def test_changed_data_repeats_everything(finished, project, store, small_data, t
 
 def test_remeasure_times_again_and_trains_nothing(finished, project, tmp_path, store):
     seen = []
-    compress.run(
-        project / "small.yaml", store=store, out=tmp_path, emit=seen.append, threads=1, remeasure=True
-    )
+    compress.run(project / "small.yaml", store=store, out=tmp_path, emit=seen.append, threads=1, remeasure=True)
     assert {kind_of(e.stage) for e in seen if e.kind == "done"} == {"measure"}
 
 

@@ -41,7 +41,7 @@ def test_an_onnx_teacher_is_quantized_and_measured(finished, project, store, tmp
 
 def test_an_onnx_teacher_cannot_be_pruned_and_the_message_says_what_can(project):
     teacher = "teacher={onnx: data.npz}"
-    with pytest.raises(RecipeError, match="onnx.*quantize"):
+    with pytest.raises(RecipeError, match=r"onnx.*quantize"):
         compress.load_recipe(project / "small.yaml", [teacher])
 
 

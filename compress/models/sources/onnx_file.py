@@ -1,7 +1,7 @@
-"""An ONNX file as the teacher: brought into the form in which every export leaves, so that the stages after it need not care.
+"""An ONNX file as the teacher, brought into the form in which every export leaves: the stages after it need not care.
 
-That form: one input ``input`` of raw values in the data's dtype, one output ``logits``, a free batch axis, normalisation
-inside. Such a teacher can be quantized and measured; it has no PyTorch module to prune or distil.
+That form: one input ``input`` of raw values in the data's dtype, one output ``logits``, a free batch axis,
+normalisation inside. Such a teacher can be quantized and measured; it has no PyTorch module to prune or distil.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from edge_runtime import SessionError, open_session
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from compress.data.dataset import Dataset
 from compress.errors import ModelError
 from compress.models.onnx_info import check, info
 from compress.recipe import Normalize
+from edge_runtime import SessionError, open_session
 
 # Per-channel quantization needs DequantizeLinear's axis, which came with opset 13.
 LEAST_OPSET = 13
@@ -57,8 +57,8 @@ def adopt(source: Path, out: Path, normalize: Normalize | None, data: Dataset) -
             session.predict(data.calibration.inputs[:2])
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, SessionError) as error:
         raise ModelError(
-            f"{source}: does not run on a batch of 2 inputs of shape {data.input_shape}; export it again with a dynamic "
-            f"batch axis ({error})"
+            f"{source}: does not run on a batch of 2 inputs of shape {data.input_shape}; export it again with a "
+            f"dynamic batch axis ({error})"
         ) from error
 
 

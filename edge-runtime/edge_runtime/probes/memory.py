@@ -48,8 +48,11 @@ def peak(
     dtype: str,
     *,
     seconds: float = 300,
+    folder: str | PathLike[str] | None = None,
 ) -> PeakMemory:
     """Load and run a model in a fresh process; every input gets an array of this shape and dtype.
+
+    ``folder``: where the process runs, for runtimes that import a user's code from there.
 
     Raises ProbeError with the process's own words when it fails, is killed, or takes longer than ``seconds``.
     """
@@ -58,7 +61,7 @@ def peak(
     command += ["--runtime", runtime] if runtime else []
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL, check=False
+            command, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL, check=False, cwd=folder
         )
     except subprocess.TimeoutExpired as error:
         raise ProbeError(f"{path}: measuring its memory took longer than {seconds:g} s") from error

@@ -1,15 +1,16 @@
 """From a file to a session: which runtimes there are, and which one reads this file.
 
 The modules beside this one are the runtimes, each named for what it runs and holding one ``Session`` class. Another
-distribution adds one with an entry point in the group ``edge_runtime.sessions`` that names its class.
+distribution adds one with an entry point in the group ``edge_runtime.sessions``: the runtime's name, and its class.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
@@ -46,14 +47,19 @@ def open_session(
 
 @cache
 def runtimes() -> dict[str, type[Session]]:
-    """All runtimes by name, whether or not their engines are installed."""
-    classes = []
+    """The runtimes of this package by name, whether or not their engines are installed."""
+    kinds = {}
     for module in pkgutil.iter_modules(edge_runtime.sessions.__path__):
         if module.name not in ("base", "registry"):
             found = vars(importlib.import_module(f"edge_runtime.sessions.{module.name}")).values()
-            classes += [kind for kind in found if isinstance(kind, type) and issubclass(kind, Session)]
-    classes += [entry.load() for entry in entry_points(group=GROUP)]
-    return {kind.runtime: kind for kind in classes if kind is not Session}
+            classes = (kind for kind in found if isinstance(kind, type) and issubclass(kind, Session))
+            kinds |= {kind.runtime: kind for kind in classes if kind is not Session}
+    return kinds
+
+
+def additions() -> dict[str, EntryPoint]:
+    """The runtimes of other distributions by name. Loading one may import a large engine: only when it is asked for."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def import_engine(name: str) -> ModuleType:
@@ -69,13 +75,22 @@ def import_engine(name: str) -> ModuleType:
 
 
 def _runtime(name: str | None, path: Path) -> type[Session]:
-    known = runtimes()
+    known, more = runtimes(), additions()
     if name is None:
-        for kind in known.values():
+        for kind in _in_turn(known, more):
             if path.suffix == kind.suffixes[0]:
                 return kind
-        suffixes = ", ".join(f"{kind.suffixes[0]} ({name})" for name, kind in known.items())
+        suffixes = ", ".join(f"{kind.suffixes[0]} ({kind.runtime})" for kind in _in_turn(known, more))
         raise ModelFileError(f"{path}: no runtime reads {path.suffix!r} files; there are {suffixes}")
-    if name not in known:
-        raise SessionError(f"there is no runtime {name!r}; there are {', '.join(known)}")
-    return known[name]
+    if name in known:
+        return known[name]
+    if name in more:
+        return more[name].load()
+    raise SessionError(f"there is no runtime {name!r}; there are {', '.join([*known, *more])}")
+
+
+def _in_turn(known: dict[str, type[Session]], more: dict[str, EntryPoint]) -> Iterator[type[Session]]:
+    """Our own runtimes first: the others are imported only when none of ours will do."""
+    yield from known.values()
+    for entry in more.values():
+        yield entry.load()

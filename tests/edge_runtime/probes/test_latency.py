@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from edge_runtime import ProbeError
 from edge_runtime.probes import latency
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from edge_runtime import ProbeError
 from edge_runtime.probes import memory
 

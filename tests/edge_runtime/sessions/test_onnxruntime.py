@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+
 from edge_runtime import machine, open_session
 from edge_runtime.probes.latency import interleave
 

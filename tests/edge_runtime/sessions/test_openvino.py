@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 import pytest
+
 from edge_runtime import SessionError, open_session
 from edge_runtime.probes.latency import interleave
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from edge_runtime import EngineMissingError, ModelFileError, SessionError, open_session
 from edge_runtime.sessions import registry
 

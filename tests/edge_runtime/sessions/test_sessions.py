@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from edge_runtime import InputError, Session, SessionError, TensorSpec, open_session
 
 SUFFIX = {"onnxruntime": ".onnx", "openvino": ".xml"}

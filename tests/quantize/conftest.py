@@ -1,0 +1,74 @@
+"""A small trained network, its exports, and quantized versions of them, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from compress.data.dataset import Dataset
+from compress.models.normalize import Normalized
+from compress.models.resnet import resnet
+from compress.quantize import onnxruntime, openvino
+from compress.recipe import Quantize, Training
+from compress.targets import onnx as onnx_export
+from compress.targets import openvino as openvino_export
+from compress.targets.scheme import scheme
+from compress.targets.target import load_target
+from compress.training import fit
+from edge_runtime import open_session
+
+
+@pytest.fixture(scope="session")
+def exported(small_data: Dataset, tmp_path_factory) -> Path:
+    """The trained network as ONNX."""
+    torch.manual_seed(0)
+    model = Normalized(resnet(classes=4, channels=1, stem=8, widths=(16, 32), blocks=(1, 1)), [0.45], [0.24])
+    fit(model, small_data.train, small_data.validation, Training(epochs=3, batch=32, lr=0.05))
+    path = tmp_path_factory.mktemp("float") / "model.onnx"
+    onnx_export.export(model, small_data.test.inputs[:1], path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def converted(exported: Path) -> Path:
+    """The trained network as OpenVINO's IR."""
+    path = exported.with_suffix(".xml")
+    openvino_export.export(exported, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def quantized(exported, converted, small_data, tmp_path_factory) -> Callable[..., Path]:
+    """`quantized("x86-avx2", "onnxruntime", calibration=..., weight_bits=...)`: the file, made when first asked for."""
+    made: dict[tuple, Path] = {}
+
+    def make(target: str, runtime: str, calibration: str = "minmax", samples: int = 64, **forced: object) -> Path:
+        key = (target, runtime, calibration, samples, *forced.items())
+        if key not in made:
+            chosen = scheme(load_target(target), runtime, **forced)
+            settings = Quantize(calibration=calibration, samples=samples)
+            folder = tmp_path_factory.mktemp("int8")
+            if runtime == "openvino":
+                made[key] = folder / "model.xml"
+                openvino.quantize(converted, made[key], small_data.calibration.inputs, chosen, settings)
+            else:
+                made[key] = folder / "model.onnx"
+                onnxruntime.quantize(exported, made[key], small_data.calibration.inputs, chosen, settings)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def logits(small_data: Dataset) -> Callable[..., np.ndarray]:
+    """`logits(path)`: of the test split, from a file."""
+
+    def run(path: Path, optimize: bool = True) -> np.ndarray:
+        with open_session(path, optimize=optimize) as session:
+            return session.predict(small_data.test.inputs)
+
+    return run
