@@ -15,10 +15,10 @@ run: $(VENV)/run.stamp
 	$(BIN)/compress run recipes/quickstart.yaml
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/test.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(VENV)/run.stamp
 	$(BIN)/python bench/performance.py

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +13,8 @@ from pathlib import Path
 def replace_file(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder; when the block ends well it is made durable and replaces ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    temporary.touch(exist_ok=False)  # with the permissions that the user's own files get
     try:
         yield temporary
         fsync(temporary)

@@ -27,6 +27,8 @@ from compress.models.torch_session import TorchSession
 from compress.plan import Step
 from compress.progress import Emit, Event
 from compress.prune.structured import prune
+from compress.quantize import onnxruntime as quantize_onnxruntime
+from compress.quantize import openvino as quantize_openvino
 from compress.quantize import saturation
 from compress.quantize.coverage import int8_coverage
 from compress.recipe import Distill, Measure, Prune, Quantize, Recipe
@@ -141,27 +143,21 @@ def export(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
 
 
 def quantize(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
-    """Post-training int8 for one runtime, by the scheme of a target."""
+    """Post-training int8 for one runtime, by the scheme of a target; what did not become int8 is told."""
     settings = step.options(Quantize)
     scheme = Scheme(**step.settings["scheme"])
     samples = context.data.calibration.inputs[: settings.samples]
-    source = inputs["model"]
-    meta = {"params": source.meta["params"], "macs": source.meta["macs"]}
-    if step.settings["runtime"] == "openvino":
-        from compress.quantize import openvino
-
-        openvino.quantize(source.file("model.xml"), work / "model.xml", samples, scheme, settings)
-        return {**meta, "story": [scheme.words]}
-    from compress.quantize import onnxruntime
-
-    out = work / "model.onnx"
-    onnxruntime.quantize(source.file("model.onnx"), out, samples, scheme, settings)
+    source = model_file(inputs["model"])
+    out = work / source.name
+    method = {"onnxruntime": quantize_onnxruntime, "openvino": quantize_openvino}[step.settings["runtime"]]
+    method.quantize(source, out, samples, scheme, settings)
     coverage = int8_coverage(out)
-    meta |= {"coverage": asdict(coverage)}
+    meta = {key: inputs["model"].meta[key] for key in ("params", "macs")} | {"coverage": asdict(coverage)}
     story = [scheme.words, coverage.words]
     if not coverage.complete:
         context.emit(Event("warning", step.label, message=coverage.words))
-    if scheme.activations == "u8":  # files with s8 activations are for ARM, whose kernels this machine does not have
+    # Files with s8 activations are for ARM, whose kernels this machine does not have.
+    if out.suffix == ".onnx" and scheme.activations == "u8":
         saturated = saturation.detect(out, samples)
         meta |= {"saturation": asdict(saturated)}
         story.append(saturated.words)

@@ -33,7 +33,7 @@ TOLERANCE = 1e-4
 """Largest difference of a logit from PyTorch's, relative to the largest logit; float32 rounding is far below."""
 
 
-def export(model: nn.Module, example: np.ndarray, path: Path, *, opset: int = OPSET) -> None:
+def export(model: nn.Module, example: np.ndarray, path: Path | str, *, opset: int = OPSET) -> None:
     """Write ``model`` to ``path`` as ONNX.
 
     ``example``: raw inputs (1 or more, C, H, W); dtype and sizes become the graph's, the batch axis stays free.
@@ -43,7 +43,7 @@ def export(model: nn.Module, example: np.ndarray, path: Path, *, opset: int = OP
     model = copy.deepcopy(model).to(memory_format=torch.contiguous_format).eval()
     graph = _trace(model, example, opset)
     tidy(graph)
-    with draft(path) as file:
+    with draft(Path(path)) as file:
         ir.save(graph, file)
         onnx.checker.check_model(str(file), full_check=True)
         _compare(model, example, file)

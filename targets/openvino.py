@@ -13,16 +13,22 @@ from compress.errors import ExportError
 from compress.targets.draft import draft
 
 
-def export(onnx_path: Path, xml_path: Path) -> None:
+def export(onnx_path: Path | str, xml_path: Path | str) -> None:
     """Write ``onnx_path`` as IR at ``xml_path``, its weights beside it. Raises :class:`ExportError`."""
     try:
         model = openvino.Core().read_model(onnx_path)
     except RuntimeError as error:
         raise ExportError(f"{onnx_path}: OpenVINO cannot read it: {str(error).strip().splitlines()[-1]}") from error
-    save(model, xml_path)
+    save(model, Path(xml_path))
 
 
 def save(model: openvino.Model, xml_path: Path) -> None:
-    """Write the graph and its weights."""
+    """Write the graph and its weights, the same bytes for the same model.
+
+    OpenVINO names what has no name by a counter of the whole process; inner nodes are therefore numbered anew.
+    """
+    for index, node in enumerate(model.get_ordered_ops()):
+        if node.get_type_name() not in ("Parameter", "Result"):
+            node.set_friendly_name(f"n{index}")
     with draft(xml_path) as file:
         openvino.save_model(model, file, compress_to_fp16=False)

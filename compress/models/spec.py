@@ -71,11 +71,12 @@ def normalized(network: nn.Module, normalize: Normalization | None) -> nn.Module
     return Normalized(network, normalize.mean, normalize.std, normalize.scale)
 
 
-def save(model: nn.Module, spec: ModelSpec, folder: Path, project: Path | None = None) -> ModelSpec:
+def save(model: nn.Module, spec: ModelSpec, folder: Path | str, project: Path | None = None) -> ModelSpec:
     """Write ``model.safetensors`` and ``model.json`` to ``folder`` and return the spec written.
 
     The shapes of pruned layers are found by comparing ``model`` with a fresh build of ``spec``.
     """
+    folder = Path(folder)
     with torch.random.fork_rng(devices=[]):  # building draws random numbers that the caller's stage must not miss
         fresh = build(replace(spec, shapes=None), project)
     spec = replace(spec, shapes=shapes_.difference(model, fresh))
@@ -95,8 +96,9 @@ def save(model: nn.Module, spec: ModelSpec, folder: Path, project: Path | None =
     return spec
 
 
-def load(folder: Path, project: Path | None = None) -> tuple[nn.Module, ModelSpec]:
+def load(folder: Path | str, project: Path | None = None) -> tuple[nn.Module, ModelSpec]:
     """The network that :func:`save` wrote, in eval mode, and its spec. Raises :class:`ModelError`."""
+    folder = Path(folder)
     spec = read_spec(folder)
     with torch.random.fork_rng(devices=[]):
         model = build(spec, project)

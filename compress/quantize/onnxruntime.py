@@ -52,7 +52,9 @@ METHODS = {
 TYPES = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
 
 
-def quantize(model_path: Path, out: Path, calibration: np.ndarray, scheme: Scheme, settings: Quantize) -> None:
+def quantize(
+    model_path: Path | str, out: Path | str, calibration: np.ndarray, scheme: Scheme, settings: Quantize
+) -> None:
     """Write the int8 version of the ONNX file ``model_path`` to ``out``.
 
     ``calibration``: raw inputs (N, ...), of which the first ``settings.samples`` are used.
@@ -78,7 +80,7 @@ def quantize(model_path: Path, out: Path, calibration: np.ndarray, scheme: Schem
         model = ir.load(quantized)
         _float_logits(model.graph)
         compact(model)
-        with draft(out) as file:
+        with draft(Path(out)) as file:
             ir.save(model, file)
             onnx.checker.check_model(str(file), full_check=True)
 

@@ -29,7 +29,9 @@ OUTLIERS = 1e-4
 """Share of an activation's values outside the range that `calibration: percentile` chooses, at either end."""
 
 
-def quantize(model_path: Path, out: Path, calibration: np.ndarray, scheme: Scheme, settings: Quantize) -> None:
+def quantize(
+    model_path: Path | str, out: Path | str, calibration: np.ndarray, scheme: Scheme, settings: Quantize
+) -> None:
     """Write the int8 version of the IR ``model_path`` (.xml) to ``out``.
 
     ``calibration``: raw inputs (N, ...), of which the first ``settings.samples`` are used. 7-bit weights are NNCF's
@@ -55,7 +57,7 @@ def quantize(model_path: Path, out: Path, calibration: np.ndarray, scheme: Schem
                 activations_range_estimator_params=_ranges(settings.calibration),
             ),
         )
-    save(model, out)
+    save(model, Path(out))
 
 
 def _ranges(calibration: str) -> RangeEstimatorParameters:

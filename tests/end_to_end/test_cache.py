@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from conftest import RECIPE, kill_at, kind_of, write_data
+from small_recipe import RECIPE, kill_at, kind_of, write_data
 
 import compress
 from compress.bench.results import from_json
@@ -62,7 +62,8 @@ def test_remeasure_times_again_and_trains_nothing(finished, project, tmp_path, s
 def test_a_run_killed_in_every_kind_of_stage_goes_on_and_ends_the_same(finished, start, tmp_path):
     store = tmp_path / "store"
     for kind in ("teacher", "prune", "distill", "export", "quantize", "evaluate", "measure"):
-        seen = kill_at(start(store, tmp_path / "out"), kind)
+        with start(store, tmp_path / "out") as process:
+            seen = kill_at(process, kind)
         assert seen[-1]["event"] == "start", f"the run ended before it came to {kind}"
     process = start(store, tmp_path / "out")
     events, errors = process.communicate()
