@@ -29,7 +29,7 @@ from compress.models.normalize import Normalized
 from compress.models.resnet import resnet
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-MACS, LR, BATCH, TEMPERATURE, WEIGHT, SAMPLES = 0.25, 0.05, 128, 4.0, 0.9, 500
+MACS, LR, BATCH, TEMPERATURE, WEIGHT, SAMPLES = 0.3, 0.05, 128, 4.0, 0.9, 500
 
 
 def main(epochs: int, out: Path) -> dict[str, float]:
@@ -39,8 +39,8 @@ def main(epochs: int, out: Path) -> dict[str, float]:
     labels = torch.from_numpy(data["y_train"].astype(np.int64))
     calibration = np.ascontiguousarray(data["x_calibration"].reshape(-1, 1, 28, 28)[:SAMPLES])
     network = resnet(classes=10, channels=1, stem=16, widths=(16, 64, 128), blocks=(1, 2, 2))
-    network.load_state_dict(load_file(RECIPES / "data" / "fashion-mnist-teacher.safetensors"))
     teacher = Normalized(network, [0.2860], [0.3530]).eval()
+    teacher.load_state_dict(load_file(RECIPES / "data" / "fashion-mnist-teacher.safetensors"))
 
     started = time.perf_counter()
     student = _prune(teacher, images[:2])

@@ -2,17 +2,19 @@
 
 A limit on something with an interval is met when the whole interval keeps it, not met when the whole interval breaks
 it, and cannot be told in between: accuracy drop and speed-up against the teacher on the same runtime, and the median
-latency. Size and peak memory are single numbers. What was not measured cannot be told, whatever it probably is.
+latency, which is the table's. Size and peak memory are single numbers. What was not measured cannot be told, whatever
+it probably is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from compress.bench import words
-from compress.bench.results import BudgetLine, Interval, PairedDifference, Variant
-from compress.bench.verdict import Budget, finals
+from compress.bench.results import BudgetLine, Interval, PairedDifference, Variant, finals
+
+Budget = Mapping[str, float | None]
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def accuracy_latency(variants: Iterable[Variant], *, name: str = "latency") -> s
     def spread(v: Variant) -> tuple[float, float, float]:
         interval = v.latency.interval
         low, high = (interval.low, interval.high) if interval else (v.latency.p50, v.latency.p50)
-        return v.latency.p50, min(low, v.latency.p50), max(high, v.latency.p50)
+        return v.latency.p50, low, high
 
     return _pareto(known, spread, scale, f"median latency, {unit} (95 % interval)", name)
 

@@ -18,10 +18,10 @@ from markupsafe import Markup
 from ruamel.yaml import YAML
 
 from compress.bench import plots, words
-from compress.bench.results import PairedDifference, Results, Variant, Verdict
+from compress.bench.results import PairedDifference, Results, Variant, Verdict, finals, places
 from compress.bench.table import budget_groups, met, place_tables
-from compress.bench.verdict import finals, judge_students, margin_of, places
-from compress.files import replace_file
+from compress.bench.verdict import STUDENT, margin_of
+from compress.progress import duration
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,9 @@ class Answer:
     """What came of one place: the verdict on the whole, and the final variant's numbers against the teacher's."""
 
     place: str
+    variant: Variant
     verdict: Verdict
     numbers: dict[str, str | None]
-
-
-def write(results: Results, path: Path) -> Path:
-    """Write the report to ``path``, atomically, and give the path back."""
-    with replace_file(path) as temporary:
-        temporary.write_text(render(results), encoding="utf-8")
-    return path
 
 
 def render(results: Results) -> str:
@@ -51,13 +45,16 @@ def render(results: Results) -> str:
         budget=budget_groups(results),
         differences=_differences(results.variants),
         margin=words.points(margin_of(_budget(results))),
+        latency_method=results.method.get("latency", {}),
+        other_methods={what: value for what, value in results.method.items() if what != "latency"},
         recipe=_yaml(results.recipe),
     )
 
 
 def headline(results: Results) -> tuple[str, str]:
-    """(The answer in a sentence, the numbers behind it): a report's top, or the last lines of a terminal."""
-    counts = Counter(student.verdict for student in judge_students(results.variants, budget=_budget(results)))
+    """(The answer in a sentence, the numbers behind it): the report's top."""
+    given = answers(results)
+    counts = Counter(answer.verdict.verdict for answer in given)
     measured = counts.total() - counts["not measured"]
     unmeasured = f" Not measured: {counts['not measured']} of {counts.total()}." if measured < counts.total() else ""
     if not measured:
@@ -72,19 +69,18 @@ def headline(results: Results) -> tuple[str, str]:
         answer = "It did not pay."
     else:
         answer = "It cannot be told whether it paid."
-    return answer, f"{_best(results)}.{_gate(results)}{unmeasured}"
+    return answer, f"{_best(given)}.{_gate(results)}{unmeasured}"
 
 
 def answers(results: Results) -> list[Answer]:
-    """One for each place which has a student."""
+    """One for each place whose student the results judge."""
+    judged = {(v.target, v.runtime): v for v in results.verdicts if v.stage == STUDENT}
     teachers = {places(v): v for v in results.variants if v.step == 0}
-    given = []
-    for variant, verdict in zip(
-        finals(results.variants), judge_students(results.variants, budget=_budget(results)), strict=True
-    ):
-        numbers = _numbers(variant, teachers.get(places(variant)))
-        given.append(Answer(words.place(variant.target, variant.runtime), verdict, numbers))
-    return given
+    return [
+        Answer(words.place(*where), variant, judged[where], _numbers(variant, teachers.get(where)))
+        for variant in finals(results.variants)
+        if (where := places(variant)) in judged
+    ]
 
 
 def _gate(results: Results) -> str:
@@ -94,15 +90,15 @@ def _gate(results: Results) -> str:
     return f" Budget lines: {said}." if said else ""
 
 
-def _best(results: Results) -> str:
+def _best(given: list[Answer]) -> str:
     """The fastest student among those with the best verdict, in numbers."""
     order = ["paid", "cannot tell", "did not pay", "not measured"]
-    pairs = zip(answers(results), finals(results.variants), strict=True)
-    best, variant = min(pairs, key=lambda pair: (order.index(pair[0].verdict.verdict), -_speed(pair[1])))
+    best = min(given, key=lambda answer: (order.index(answer.verdict.verdict), -_speed(answer.variant)))
     said = [phrase.format(number) for phrase, number in zip(_PHRASES, best.numbers.values(), strict=True) if number]
-    return f"{best.place}, {words.step(variant)}: {', '.join(said)}"
+    return f"{best.place}, {words.step(best.variant)}: {', '.join(said)}"
 
 
+_UNKNOWN = "not readable here"
 # What each of an answer's numbers is called in a sentence.
 _PHRASES = ("{} the teacher's speed", "{} the size of its file", "{} points of accuracy")
 
@@ -155,7 +151,7 @@ def _differences(variants: list[Variant]) -> list[tuple[Variant, str, PairedDiff
 
 
 def _agreement(value: float, name: str) -> str:
-    return f"{value:.2g}" if name == "max_abs_diff" else words.percent(value)
+    return f"{value:.2g}" if name.endswith("max_abs_diff") else words.percent(value)
 
 
 def _budget(results: Results) -> dict[str, float | None]:
@@ -177,8 +173,33 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     if isinstance(value, dict) and value:
         return [pair for key, item in value.items() for pair in _flat(item, f"{prefix} {key}".strip())]
     if isinstance(value, list | tuple):
-        return [(prefix, ", ".join(map(str, value)) or "none")]
-    return [(prefix.replace("_", " "), "not readable here" if value is None or value == {} else str(value))]
+        return [(prefix.replace("_", " "), ", ".join(map(str, value)) or "none")]
+    return [(prefix.replace("_", " "), _UNKNOWN if value is None or value == {} else str(value))]
+
+
+def _by_measurement(value: Any) -> list[tuple[str, list[tuple[str, str]]]]:
+    """(measurements, facts) of a dict by measurement: those with the same facts are one entry.
+
+    Anything else, such as the flat facts of a results file made by other means, is one entry without a name.
+    """
+    if not (isinstance(value, dict) and value and all(isinstance(item, dict) for item in value.values())):
+        return [("", _flat(value))]
+    merged: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for label, item in value.items():
+        merged.setdefault(tuple(_course(item)), []).append(label)
+    return [(", ".join(labels), list(facts)) for facts, labels in merged.items()]
+
+
+def _course(item: dict[str, Any]) -> list[tuple[str, str]]:
+    """A measurement's facts, those of before and after on one line: ``0.4``, or ``0.4 before, 0.9 after``."""
+    if not {"before", "after"} <= item.keys():
+        return _flat(item)
+    before, after = dict(_flat(item["before"])), dict(_flat(item["after"]))
+    facts = [pair for key, other in item.items() if key not in ("before", "after") for pair in _flat(other, key)]
+    for name in before | after:
+        first, then = (side.get(name, _UNKNOWN) for side in (before, after))
+        facts.append((name, first if first == then else f"{first} before, {then} after"))
+    return facts
 
 
 @cache
@@ -189,9 +210,10 @@ def _template() -> Template:
     )
     engine.filters |= {
         "facts": _flat,
+        "by_measurement": _by_measurement,
         "met": met,
         "points": words.points,
-        "duration": words.duration,
+        "duration": duration,
         "step": words.step,
         "agreement": _agreement,
     }

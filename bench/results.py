@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, ClassVar, Literal
@@ -63,7 +64,8 @@ class PairedDifference(_Strict):
 class Latency(_Strict):
     """Seconds for one call. ``n`` calls in all; ``throughput`` in samples per second.
 
-    ``interval``: of the median. ``percentiles``: the 0th, 1st ... 100th, for the distribution plot; may be empty.
+    ``p50``: the median of all calls. ``interval``: of that same median, from how the rounds differ; it holds ``p50``.
+    ``percentiles``: the 0th, 1st ... 100th, for the distribution plot; may be empty.
     """
 
     p50: float
@@ -106,7 +108,8 @@ class Variant(_Strict):
 
     ``step``: place in the recipe, the teacher is 0. ``parent``: id of the variant a step before on the same target and
     runtime. ``size``: bytes of all its files. ``not_measured``: why there is no latency here, in words.
-    ``agreement``: shares of equal argmax (``torch``, ``float``, ...) and ``max_abs_diff`` of the logits.
+    ``agreement``: shares of equal argmax with ``torch`` (PyTorch, the same step) and ``float`` (the file int8 was
+    made from), and the largest difference of a logit to each: ``max_abs_diff`` and ``float_max_abs_diff``.
     """
 
     id: str
@@ -170,7 +173,8 @@ class BudgetLine(_Strict):
 class Results(_Strict):
     """A whole run. ``created``: ISO 8601. The dictionaries hold JSON values and are shown as they are.
 
-    ``environment`` keeps the machine under ``machine``; ``method`` says how latency and accuracy were measured.
+    ``environment`` keeps the machine under ``machine``; ``method`` says how latency and accuracy were measured, the
+    ``latency`` by measurement. ``conditions``, by measurement: ``before``, ``after`` and the time ``taken`` (ISO 8601).
     """
 
     name: str
@@ -212,12 +216,18 @@ def from_json(text: str) -> Results:
         raise ResultsError(f"the results file is malformed at {where}: {first['msg']}") from error
 
 
-def results_schema() -> dict[str, Any]:
-    """The JSON Schema of a results file."""
-    schema = _adapter().json_schema()
-    schema["properties"] = {"schema": {"const": SCHEMA}, **schema["properties"]}
-    schema["required"] = ["schema", *schema["required"]]
-    return schema
+def places(variant: Variant) -> tuple[str, str]:
+    """Target and runtime: variants are compared within one place only."""
+    return variant.target, variant.runtime
+
+
+def finals(variants: Iterable[Variant]) -> list[Variant]:
+    """The last variant of every place that has any after the teacher, in the order the places first appear."""
+    last: dict[tuple[str, str], Variant] = {}
+    for variant in variants:
+        if places(variant) not in last or variant.step > last[places(variant)].step:
+            last[places(variant)] = variant
+    return [variant for variant in last.values() if variant.step > 0]
 
 
 @cache

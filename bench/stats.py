@@ -66,21 +66,24 @@ def summarize_latency(
 ) -> Latency:
     """Describe one variant's ``calls``: for every round an array of seconds a call.
 
-    The median has an interval from ``MIN_ROUNDS`` rounds on.
+    The median is that of all calls. From ``MIN_ROUNDS`` rounds on it has an interval: that of the median of the block
+    medians, widened where needed to hold the median of all calls, so that there is one number for the typical call.
     """
     seconds = np.concatenate([np.asarray(block, dtype=np.float64) for block in calls])
     blocks = np.array([median(block) for block in calls])
+    p50 = median(seconds)
+    interval = median_interval(blocks) if len(blocks) >= MIN_ROUNDS else None
     return Latency(
-        p50=median(seconds),
+        p50=p50,
         p90=quantile(seconds, 0.90),
         p99=quantile(seconds, 0.99),
         mean=float(seconds.mean()),
-        throughput=batch / median(seconds),
+        throughput=batch / p50,
         n=int(seconds.size),
         ratio_to_teacher=ratio_to_teacher,
         ratio_to_torch=ratio_to_torch,
         ratio_to_parent=ratio_to_parent,
-        interval=median_interval(blocks) if len(blocks) >= MIN_ROUNDS else None,
+        interval=interval and Interval(p50, min(p50, interval.low), max(p50, interval.high)),
         percentiles=tuple(np.quantile(seconds, np.linspace(0, 1, 101)).tolist()),
     )
 

@@ -2,7 +2,8 @@
 
 A table is cut by place (target and runtime), because ratios are formed within a place only. Units stand in the
 headings and are chosen per place, so that numbers in a column can be compared by eye. The terminal's table needs no
-colour to be understood; below 110 columns the intervals move to a second line.
+colour to be understood. Below ``INLINE_WIDTH`` columns the intervals move to a second line, and below ``TABLE_WIDTH``
+every variant becomes a short list instead of a row, because a number broken in two is another number.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from compress.bench import words
-from compress.bench.results import Results, Variant, Verdict
-from compress.bench.verdict import places
+from compress.bench.results import Results, Variant, Verdict, places
 
 INLINE_WIDTH = 116
 STACKED_WIDTH = 92
+TABLE_WIDTH = 80
 # Blue and orange differ for every common kind of colour blindness, and the words stand there anyway.
 STYLES = {"paid": "bold blue", "did not pay": "bold dark_orange", "cannot tell": "bold", "not measured": "dim"}
 MET_STYLES = {True: "bold blue", False: "bold dark_orange", None: "bold"}
@@ -68,21 +69,16 @@ def place_tables(results: Results) -> list[PlaceTable]:
 
 
 def terminal(results: Results, width: int = 100) -> RenderableType:
-    """A rich renderable for a terminal of ``width`` columns (80 at least)."""
+    """A rich renderable for a terminal of ``width`` columns (50 at least; more where names are long)."""
+    render = _rich_table if width >= TABLE_WIDTH else _rich_lists
     parts: list[RenderableType] = []
     for place in place_tables(results):
-        parts += [Text(place.title, style="bold"), Text(place.subtitle, style="dim"), _rich_table(place, width)]
+        parts += [Text(place.title, style="bold"), Text(place.subtitle, style="dim"), render(place, width)]
         parts += [_rich_reasons(place.reasons)] if place.reasons else []
         parts += [Text()]
     if results.budget:
         parts += [Text("Budget", style="bold"), _rich_budget(results)]
     return Group(*parts)
-
-
-def print_table(results: Results, console: Console | None = None) -> None:
-    """Print :func:`terminal` at the console's width."""
-    console = console or Console()
-    console.print(terminal(results, console.width))
 
 
 def markdown(results: Results) -> str:
@@ -174,7 +170,7 @@ def _rich_table(place: PlaceTable, width: int) -> Table:
     for index, (name, unit) in enumerate(place.headings):
         heading = name if index == last and not narrow else name.replace(" ", "\n")
         text = index in (0, last)
-        # Folded, a number too wide for its column is still readable; cut off, it would be another number.
+        # Folded, a name too wide for its column is still readable; cut off, it would be another name.
         table.add_column(
             f"{heading}\n{unit}" if unit else heading,
             justify="left" if text else "right",
@@ -186,6 +182,17 @@ def _rich_table(place: PlaceTable, width: int) -> Table:
         cells[last].stylize(STYLES.get(row[last].text, ""))
         table.add_row(*cells, style="dim" if missing else "")
     return table
+
+
+def _rich_lists(place: PlaceTable, width: int) -> RenderableType:
+    """For each variant its name and verdict, and below a line for every quantity that is known."""
+    lists = Table.grid(Column(), Column(no_wrap=True), padding=(0, 2))
+    for row in place.rows:
+        lists.add_row(Text(row[0].text, style="bold"), Text(row[-1].text, style=STYLES.get(row[-1].text, "")))
+        for (name, unit), cell in list(zip(place.headings, row, strict=True))[1:-1]:
+            if cell.text != words.NO_VALUE:
+                lists.add_row(f"  {name}, {unit}", _rich_cell(cell, inline=True, split=False))
+    return Padding(lists, (1, 0, 0, 1))
 
 
 def _rich_cell(cell: Cell, inline: bool, split: bool) -> Text:

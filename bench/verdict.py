@@ -9,6 +9,7 @@ Gained:
   about what an accident of memory placement does to two copies of one file.
 * *size*, when the files are at least 1.02 times smaller (sizes are exact).
 * *memory*, when the process's peak is at least 1.05 times smaller (one fresh process each; a few percent are chance).
+* *accuracy*, when the whole interval of the gain against the parent is at least 0.1 points.
 
 Lost:
 
@@ -24,13 +25,14 @@ Verdicts of a stage that changes the network (prune, quantize, distilling into a
    brings the student back within the margin of the teacher: pruning and distilling are one purchase, so the stage is
    then judged on what it gained, and the reason says so.
 3. Speed gained: **paid**.
-4. Speed lost: **paid** only when what it gained instead, size or memory, is limited by the recipe's budget; else **did
-   not pay**.
-5. Size or memory gained: **paid**; the reason says that it was not for speed.
+4. Speed lost: **paid** only when what it gained instead is limited by the recipe's budget: size, memory, or accuracy
+   where the parent was not surely within the budget's ``accuracy_drop`` of the teacher (that limit bounds a loss; it
+   asks for no more than the teacher has). Else **did not pay**.
+5. Size, memory or accuracy gained: **paid**; the reason says that it was not for speed.
 6. The speed's interval still holds 1.02: **cannot tell**; else **did not pay**.
 
 The student as a whole, the last variant of a place, is judged by the same rules 1 to 6 with the teacher in the parent's
-place (:func:`judge_students`).
+place; the reason names the limits of the budget that it misses (:func:`judge_students`).
 
 A distillation that leaves the network as it was can only pay in accuracy: **paid** when the whole interval of the gain
 against the parent is above 0, **did not pay** when the whole interval is below 0.1 points, else **cannot tell**.
@@ -42,7 +44,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from compress.bench import words
-from compress.bench.results import Interval, PairedDifference, StageRecord, Variant, Verdict, VerdictWord
+from compress.bench.budget import Budget, check_budget
+from compress.bench.results import (
+    Interval,
+    PairedDifference,
+    StageRecord,
+    Variant,
+    Verdict,
+    VerdictWord,
+    finals,
+    places,
+)
 from compress.bench.stats import non_inferior
 
 WORTHWHILE = 1.02
@@ -50,8 +62,7 @@ WORTHWHILE_MEMORY = 1.05
 WORTHWHILE_ACCURACY = 0.001
 DEFAULT_MARGIN = 0.01
 RECOVERING = "distill"
-
-Budget = Mapping[str, float | None]
+STUDENT = "student"
 
 
 def judge(
@@ -89,7 +100,8 @@ def judge(
 
 
 def judge_students(variants: Sequence[Variant], *, budget: Budget | None = None) -> list[Verdict]:
-    """A verdict on the whole: the last variant of every place against the teacher there. The stage is ``student``."""
+    """A verdict on the whole: the last variant of every place against the teacher there. The stage is ``STUDENT``."""
+    lines = check_budget(variants, budget or {})
     teachers = {places(variant): variant for variant in variants if variant.step == 0}
     judged = []
     for variant in finals(variants):
@@ -101,22 +113,12 @@ def judge_students(variants: Sequence[Variant], *, budget: Budget | None = None)
             drop=variant.accuracy and variant.accuracy.drop_vs_teacher,
             budget=budget or {},
         )
-        judged.append(Verdict("student", variant.target, variant.runtime, *case.decide()))
+        word, reason = case.decide()
+        here = (line for line in lines if (line.target, line.runtime) == places(variant))
+        missed = [line.what.replace("_", " ") for line in here if line.met is False]
+        budget_words = f"misses the budget's {_list(missed)}" if missed else None
+        judged.append(Verdict(STUDENT, variant.target, variant.runtime, word, _join(reason, budget_words)))
     return judged
-
-
-def places(variant: Variant) -> tuple[str, str]:
-    """Target and runtime: variants are compared within one place only."""
-    return variant.target, variant.runtime
-
-
-def finals(variants: Iterable[Variant]) -> list[Variant]:
-    """The last variant of every place that has any after the teacher, in the order the places first appear."""
-    last: dict[tuple[str, str], Variant] = {}
-    for variant in variants:
-        if places(variant) not in last or variant.step > last[places(variant)].step:
-            last[places(variant)] = variant
-    return [variant for variant in last.values() if variant.step > 0]
 
 
 def margin_of(budget: Budget) -> float:
@@ -165,18 +167,30 @@ class _Case:
 
     def _trade(self) -> tuple[VerdictWord, str | None]:
         """Rules 3 to 6: the accuracy is kept; was anything gained that is worth what it cost?"""
-        saved = [what for what in ("size", "memory") if self._shrunk(what)]
+        gained = [what for what in ("size", "memory") if self._shrunk(what)]
+        gained += ["accuracy"] * (self.drop.high <= -WORTHWHILE_ACCURACY)
         if self.speed.low >= WORTHWHILE:
             return "paid", None
-        kept_for = f"kept for its {' and '.join(saved)}"
-        if self.speed.high < 1 / WORTHWHILE and saved:
-            if any(self.budget.get(what) is not None for what in saved):
-                return "paid", f"{kept_for}, which the budget limits"
-            return "did not pay", "slower, and the budget limits neither size nor memory"
-        if saved:
-            return "paid", kept_for
+        if gained and self._slower():
+            limited = [what for what in gained if self._limited(what)]
+            if limited:
+                return "paid", f"kept for its {_list(limited)}, which the budget limits"
+            return "did not pay", f"the budget asks for no gain in {_list(gained)}"
+        if gained:
+            return "paid", f"kept for its {_list(gained)}"
         uncertain = self.speed.low < WORTHWHILE <= self.speed.high
         return ("cannot tell" if uncertain else "did not pay"), None
+
+    def _slower(self) -> bool:
+        return self.speed.high < 1 / WORTHWHILE
+
+    def _limited(self, what: str) -> bool:
+        """Whether the budget limits it; accuracy counts where the limit was in question before (rule 4)."""
+        if what != "accuracy":
+            return self.budget.get(what) is not None
+        before = self.reference.accuracy and self.reference.accuracy.drop_vs_teacher
+        in_question = before is not None and not non_inferior(before, margin_of(self.budget))
+        return in_question and self.budget.get("accuracy_drop") is not None
 
     def _recovery(self) -> tuple[VerdictWord, str]:
         if self.drop.high < 0:
@@ -227,8 +241,8 @@ class _Case:
             return said
         if self.speed.high >= WORTHWHILE:
             return f"{said}: too uncertain to call faster"
-        why = _why_not_faster(self.features) if quantized else None
-        return f"{said}: {why}" if why else f"{said}: not faster"
+        outcome = "slower" if self._slower() else "not faster"
+        return f"{said}: {outcome}{_int8_words(self.features) if quantized else ''}"
 
     def _size_words(self) -> str | None:
         factor = self._factor("size")
@@ -253,18 +267,23 @@ class _Case:
         return f"against the teacher it {words.lost(drop)}" if drop else None
 
 
-def _why_not_faster(features: Collection[str]) -> str | None:
-    """Why int8 need not be faster than float on a CPU with these features; None for a CPU that is not known."""
+def _int8_words(features: Collection[str]) -> str:
+    """What is to be known of a CPU with these features on which int8 is not faster; empty for an unknown one."""
     features = set(features)
     if features & {"avx2", "avx512f"}:
         name, having = "VNNI", {"avx_vnni", "avx512_vnni", "amx_int8"}
     elif "asimd" in features:
         name, having = "dot-product instructions", {"dotprod", "i8mm"}
     else:
-        return None
+        return ""
     if features & having:
-        return f"not faster, although this CPU has {name}"
-    return f"this CPU has no {name}, so int8 saves it few instructions"
+        return f", although this CPU has {name}"
+    return f" (this CPU has no {name}, without which int8 saves few instructions)"
+
+
+def _list(names: Sequence[str]) -> str:
+    """``size``, ``size and memory``, ``size, memory and accuracy``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _join(*parts: str | None) -> str:

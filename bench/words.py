@@ -24,15 +24,6 @@ def seconds(value: float) -> str:
     return _scaled(value, _TIMES)
 
 
-def duration(value: float) -> str:
-    """A stage's wall time: ``801.4`` is ``13 min 21 s``."""
-    if value < 60:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
 def size(value: float) -> str:
     """Bytes in powers of a thousand: ``1234567`` is ``1.23 MB``."""
     return _scaled(value, _SIZES)

@@ -20,6 +20,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import edge_runtime  # noqa: F401  # switches the engines' telemetry off, which must come before their import
+
 __version__ = "0.1.0"
 
 _FACE = {

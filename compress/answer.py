@@ -50,7 +50,7 @@ class Answer:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             recipe=self._recipe.model_dump(mode="json", exclude_none=True),
             environment=_environment(here),
-            conditions=asdict(machine.conditions()),
+            conditions={label: found.meta["conditions"] for label, found in self._measurements().items()},
             data=self._describe_data(),
             method=self._method(),
             stages=stages,
@@ -160,11 +160,13 @@ class Answer:
             "classes": list(data.classes),
         }
 
+    def _measurements(self) -> dict[str, Artifact]:
+        return {label: found for label, found in self._artifacts.items() if found.kind == "measure"}
+
     def _method(self) -> dict[str, Any]:
-        measured = next((a for a in self._artifacts.values() if a.kind == "measure"), None)
         return {
-            "latency": measured.meta["method"] if measured else "nothing was measured",
-            "ratio": "median over rounds of the paired ratio of block medians, 95 % block-bootstrap interval",
+            "latency": {label: found.meta["method"] for label, found in self._measurements().items()},
+            "ratio": "median over rounds of paired ratios of block medians, 95 % interval from a bootstrap over rounds",
             "accuracy": "whole test split, once, through the session of the row; Wilson interval; "
             "differences paired, Tango interval and exact McNemar",
             "memory": "resident set of a fresh process for each row",

@@ -29,12 +29,6 @@ class StoreError(CompressError):
     """The artifact store is damaged or cannot be written."""
 
 
-class BudgetError(CompressError):
-    """The run finished, and its result is outside the recipe's budget."""
-
-    exit_code = 3
-
-
 class TargetError(CompressError):
     """A hardware target is unknown or described wrongly."""
 

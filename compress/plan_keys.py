@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import importlib.metadata
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import compress
 from compress.digest import digest, file_digest
+from compress.recipe_names import own_code
 from edge_runtime.machine import Machine, detect
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from onnx import TensorProto
 
 # Raise a kind's number whenever its code changes what it makes from the same inputs.
 VERSIONS = {"teacher": 1, "prune": 1, "distill": 1, "export": 1, "quantize": 1, "evaluate": 1, "measure": 1}
+SAVED_WEIGHTS, SAVED_SPEC = "model.safetensors", "model.json"  # as in compress.models.spec, which needs torch
 TORCH = ("torch", "numpy", "safetensors")
 LIBRARIES = {
     "teacher": TORCH,
@@ -66,24 +70,55 @@ def _version(package: str) -> str:
 
 
 def content(path: Path) -> str:
-    """SHA-256 of a file, or of all files of a folder by name."""
+    """SHA-256 of a file, with the files that are read with it, or of all files of a folder by name."""
     if path.is_dir():
         return digest({p.relative_to(path).as_posix(): file_digest(p) for p in _files(path.rglob("*"))})
+    if beside := _beside(path):
+        return digest([file_digest(path), {name: file_digest(path.parent / name) for name in beside}])
     return file_digest(path)
+
+
+def _beside(path: Path) -> list[str]:
+    """Names of the files without which a model's file is not whole: ONNX external data, a saved model's description."""
+    names = {SAVED_SPEC} if path.name == SAVED_WEIGHTS else set()
+    if path.suffix == ".onnx":
+        names = {entry.value for t in _tensors(path) for entry in t.external_data if entry.key == "location"}
+    return sorted(name for name in names if (path.parent / name).is_file())
+
+
+def _tensors(path: Path) -> Iterator[TensorProto]:
+    """All tensors of an ONNX file, without their external data; none where it is damaged, which its stage reports."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        yield from _inside(onnx.load(path, load_external_data=False), onnx.TensorProto)
+    except DecodeError:
+        return
+
+
+def _inside(message: Message, kind: type[Message]) -> Iterator[Message]:
+    """The messages of ``kind`` anywhere in ``message``: in its graph, in functions, in branches."""
+    if isinstance(message, kind):
+        yield message
+        return
+    for kept, value in message.ListFields():
+        if kept.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                yield from _inside(part, kind)
 
 
 def code(name: str | None, folder: Path) -> str | None:
     """SHA-256 of the sources behind the user's own ``package.module:callable``: of the whole top-level package, found
-    from the recipe's folder and the working folder as on import, without running it. None for a built-in name."""
+    as on import, without running it. None for a built-in name."""
     if name is None or ":" not in name:
         return None
-    top = name.partition(":")[0].partition(".")[0]
-    spec = PathFinder.find_spec(top, [str(folder), str(Path.cwd()), *sys.path])
+    spec = own_code(name, folder)
     if spec is None:
         return None
     roots = [Path(root) for root in spec.submodule_search_locations or ()]
     sources = [(root, p) for root in roots for p in _files(root.rglob("*.py"))]
-    if not roots and spec.origin:
+    if not roots and spec.has_location:
         sources = [(Path(spec.origin).parent, Path(spec.origin))]
     return digest({p.relative_to(root).as_posix(): file_digest(p) for root, p in sources})
 

@@ -26,8 +26,8 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from compress.quantities import Duration, Factor, Fraction, Size
+from compress.recipe_names import ARCHITECTURES, SOURCES, located
 
-SOURCES = ("fashion-mnist", "image-folder", "huggingface", "npz")
 RUNTIMES = ("onnxruntime", "openvino")
 STAGES = ("prune", "distill", "quantize")
 # `package.module:callable`: the user's own code, importable from the working folder or the recipe's folder.
@@ -104,7 +104,9 @@ class Teacher(_Model):
     """The model to compress: exactly one of checkpoint, huggingface, onnx or train."""
 
     architecture: Text | None = Field(
-        None, description="builds the network of checkpoint or train: a known name, or package.module:callable"
+        None,
+        description="builds the network of checkpoint or train: "
+        f"one of {', '.join(ARCHITECTURES)}, or package.module:callable",
     )
     arguments: Arguments = Field({}, description="keyword arguments of the architecture")
     checkpoint: Text | None = Field(
@@ -173,7 +175,7 @@ class Quantize(_Model):
     calibration: Literal["minmax", "entropy", "percentile"] = Field(
         "minmax", description="how the ranges of activations are set from the calibration split"
     )
-    samples: int = Field(512, ge=1, description="calibration samples used, at most data.calibration")
+    samples: int = Field(512, ge=1, description="calibration samples used, at most those there are")
 
 
 class Stage(_Model):
@@ -299,7 +301,7 @@ class Recipe(_Model):
 
     def resolve(self, path: str) -> Path:
         """A path written in the recipe (`~` allowed) as one that can be opened."""
-        return self._folder / Path(path).expanduser()
+        return located(path, self._folder)
 
     def target(self, choice: TargetChoice) -> str:
         """What ``load_target`` takes for a choice: a shipped name, or the path of the user's own file."""

@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from compress.errors import CompressError
-from compress.recipe import CALLABLE, RUNTIMES, SOURCES, Recipe, Teacher
+from compress.recipe import CALLABLE, RUNTIMES, Recipe, Teacher
+from compress.recipe_names import ARCHITECTURES, SOURCES, own_code, unknown_arguments, unknown_options
 from compress.suggest import did_you_mean
 
 TEACHERS = ("checkpoint", "huggingface", "onnx", "train")
 CHECKPOINTS = (".safetensors", ".pt", ".pth")
+# What data.path is, for the sources that do not take both.
+PATHS = {
+    "fashion-mnist": ("folder", Path.is_dir),
+    "image-folder": ("folder", Path.is_dir),
+    "npz": ("file", Path.is_file),
+}
 
 
 class Problem(NamedTuple):
@@ -49,7 +57,7 @@ def contradictions(recipe: Recipe) -> Iterator[Problem]:
 
 
 def absences(recipe: Recipe) -> Iterator[Problem]:
-    """Files and targets the recipe names and this machine does not have."""
+    """Files, code and targets the recipe names and this machine does not have."""
     teacher, data = recipe.teacher, recipe.data
     for key in ("checkpoint", "onnx"):
         path = getattr(teacher, key)
@@ -61,8 +69,13 @@ def absences(recipe: Recipe) -> Iterator[Problem]:
         and not recipe.resolve(teacher.huggingface).is_dir()
     ):
         yield Problem(("teacher", "huggingface"), f"no such folder: {recipe.resolve(teacher.huggingface)}")
-    if data.path and not recipe.resolve(data.path).exists():
-        yield Problem(("data", "path"), f"no such file or folder: {recipe.resolve(data.path)} (relative to the recipe)")
+    if data.path:
+        path = recipe.resolve(data.path)
+        kind, there = PATHS.get(data.source, ("file or folder", Path.exists))
+        if not there(path):
+            found = f"{data.source} needs a {kind}, and this is none" if path.exists() else f"no such {kind}"
+            yield Problem(("data", "path"), f"{found}: {path} (relative to the recipe)")
+    yield from _missing_code(recipe)
     yield from _unknown_targets(recipe)
 
 
@@ -89,8 +102,12 @@ def _sources(teacher: Teacher) -> list[str]:
 def _architecture(name: str | None, arguments: dict, where: tuple[str | int, ...]) -> Iterator[Problem]:
     if arguments and not name:
         yield Problem((*where, "arguments"), "belong to an architecture, and none is given")
-    if name and not re.fullmatch(rf"[\w.-]+|{CALLABLE}", name):
-        yield Problem((*where, "architecture"), "expected a name, or package.module:callable")
+    if name in ARCHITECTURES:
+        for key, message in unknown_arguments(name, arguments):
+            yield Problem((*where, "arguments", key), message)
+    elif name and not re.fullmatch(CALLABLE, name):
+        message = f"unknown architecture '{name}'; {did_you_mean(name, ARCHITECTURES)}, or package.module:callable"
+        yield Problem((*where, "architecture"), message)
 
 
 def _data(recipe: Recipe) -> Iterator[Problem]:
@@ -98,6 +115,9 @@ def _data(recipe: Recipe) -> Iterator[Problem]:
     if source not in SOURCES and not re.fullmatch(CALLABLE, source):
         allowed = did_you_mean(source, SOURCES)
         yield Problem(("data", "source"), f"unknown source '{source}'; {allowed}, or package.module:callable")
+    if source in SOURCES:
+        for key, message in unknown_options(source, recipe.data.options):
+            yield Problem(("data", "options", key), message)
     if source in ("image-folder", "npz") and path is None:
         yield Problem(("data", "source"), f"{source} needs data.path")
 
@@ -109,12 +129,8 @@ def _stages(recipe: Recipe) -> Iterator[Problem]:
         where = ("stages", index, stage.kind)
         if _sources(recipe.teacher) == ["onnx"] and stage.kind != "quantize":
             yield Problem(where, "an ONNX teacher can only be quantized: for this, give a checkpoint and architecture")
-        if stage.quantize:
-            if index != last:
-                yield Problem(where, "quantize comes last, and once: an int8 model cannot be pruned or trained further")
-            if "samples" in stage.quantize.model_fields_set and stage.quantize.samples > recipe.data.calibration:
-                wanted, held = stage.quantize.samples, recipe.data.calibration
-                yield Problem((*where, "samples"), f"asks for {wanted} of the {held} samples of data.calibration")
+        if stage.quantize and index != last:
+            yield Problem(where, "quantize comes last, and once: an int8 model cannot be pruned or trained further")
         if stage.prune:
             if (stage.prune.ratio is None) == (stage.prune.macs is None):
                 yield Problem(where, "give exactly one of ratio (channels to remove) and macs (share of work to leave)")
@@ -133,6 +149,19 @@ def _targets(recipe: Recipe) -> Iterator[Problem]:
         seen.add(target.name)
         if target.runtimes and len(set(target.runtimes)) != len(target.runtimes):
             yield Problem(("targets", index, "runtimes"), "lists a runtime twice")
+
+
+def _missing_code(recipe: Recipe) -> Iterator[Problem]:
+    """``package.module:callable`` whose package does not exist; the code itself is not run."""
+    named = [(("data", "source"), recipe.data.source), (("teacher", "architecture"), recipe.teacher.architecture)]
+    for index, stage in enumerate(recipe.stages):
+        if stage.distill:
+            named.append((("stages", index, "distill", "architecture"), stage.distill.architecture))
+    for where, name in named:
+        if name and ":" in name and own_code(name, recipe.folder) is None:
+            module = name.partition(":")[0].partition(".")[0]
+            places = f"{Path.cwd()} nor in {recipe.folder.resolve()}"
+            yield Problem(where, f"no module '{module}' is installed, nor in {places}")
 
 
 def _unknown_targets(recipe: Recipe) -> Iterator[Problem]:

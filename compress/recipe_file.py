@@ -4,7 +4,7 @@
 2. The YAML, with the line of every key (:mod:`compress.yaml_lines`).
 3. The overrides of the command line (:mod:`compress.overrides`).
 4. The schema, and settings that contradict each other.
-5. Files and targets that are not there.
+5. Files, code and targets that are not there.
 
 Nothing is ever written, and no code of the recipe is run.
 """
@@ -45,13 +45,13 @@ def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> Recipe:
 def _text(path: Path) -> str:
     try:
         if path.is_dir():
-            raise RecipeError(f"{path}: a folder; give the recipe's file, for example {path / 'quickstart.yaml'}")
+            hint = f", one of {', '.join(names)}" if (names := _recipes(path)) else ""
+            raise RecipeError(f"{path}: a folder; give the recipe's file{hint}")
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        folder = path.parent
-        names = sorted(p.name for p in folder.glob("*.y*ml")) if folder.is_dir() else []
-        hint = f"; {did_you_mean(path.name, names)}" if names else ""
+        names = _recipes(path.parent)
+        hint = f"; {did_you_mean(path.name, names, 'the recipes there')}" if names else ""
         raise RecipeError(f"{path}: no such file{hint}") from None
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
@@ -62,6 +62,10 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise RecipeError(f"{path}:{line}: not UTF-8 text (byte {error.start}): save the file as UTF-8") from None
+
+
+def _recipes(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.glob("*.y*ml") if p.is_file())
 
 
 def _report(error: ValidationError, document: Located) -> str:

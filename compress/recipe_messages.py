@@ -42,10 +42,16 @@ EXPECTED = {
 
 
 def explain(error: ValidationError) -> Iterator[tuple[Where, str]]:
-    """(where, message) of each error; ``where`` are keys and indices from the recipe's root."""
-    for detail in error.errors(include_url=False):
+    """(where, message) of each error; ``where`` are keys and indices from the recipe's root.
+
+    A list with a mistake inside counts as too short for pydantic, which drops the wrong item: that is left out.
+    """
+    details = error.errors(include_url=False)
+    around = {detail["loc"][:length] for detail in details for length in range(len(detail["loc"]))}
+    for detail in details:
         where, kind = tuple(detail["loc"]), detail["type"]
-        yield where, _message(where, kind, detail)
+        if kind != "too_short" or where not in around:
+            yield where, _message(where, kind, detail)
 
 
 def _message(where: Where, kind: str, detail: dict[str, Any]) -> str:

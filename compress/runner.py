@@ -6,9 +6,10 @@ goes on where it was. The run's own folder gets only what people read: the table
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from compress.answer import Answer
 from compress.bench import report, results, table
 from compress.bench.results import Results, StageRecord
 from compress.data.dataset import SPLITS
+from compress.errors import StoreError
 from compress.files import replace_file
-from compress.plan import Facts, Plan, Step, VariantPlan, plan
+from compress.models.spec import SPEC_FILE, WEIGHTS_FILE
+from compress.plan import Facts, Plan, Step, plan
 from compress.progress import Emit, Event, ignore
 from compress.recipe import Recipe
 from compress.recipe_file import load_recipe
@@ -39,7 +42,7 @@ class RunResult:
 def run(
     recipe: Recipe | Path | str,
     *,
-    overrides: Iterable[str] = (),
+    overrides: Sequence[str] = (),
     store: Store | Path | str | None = None,
     out: Path | str | None = None,
     emit: Emit = ignore,
@@ -56,6 +59,10 @@ def run(
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(Path(recipe), overrides)
+    elif overrides:
+        raise TypeError("overrides are for recipe files; change a Recipe with model_copy instead")
+    folder = Path(out) if out else Path("runs") / recipe.name
+    _check_writable(folder)
     if not isinstance(store, Store):
         store = Store(Path(store) if store else default_root(), emit)
     torch.set_num_threads(threads or torch.get_num_threads())
@@ -63,8 +70,10 @@ def run(
     steps = plan(recipe, _facts(context))
     artifacts, stages = _execute(steps, store, context, remeasure)
     answer = Answer(recipe, steps, context.data, artifacts).results(stages)
-    folder = Path(out) if out else Path("runs") / recipe.name
-    answer = _write(answer, steps, artifacts, folder)
+    try:
+        answer = _write(answer, steps, artifacts, folder)
+    except OSError as error:
+        raise StoreError(f"cannot write to {folder}: {error.strerror}; run again with another --out") from error
     met = [line.met for line in answer.budget if line.met is not None]
     return RunResult(answer, folder, all(met) if met else None)
 
@@ -117,10 +126,36 @@ def _maker(step: Step, inputs: dict[str, Artifact], context: Context) -> Callabl
     return make
 
 
+def _check_writable(folder: Path) -> None:
+    """Find out before the work, not after it, that the answer cannot be written. Leaves nothing behind."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        problem = "is not a folder" if not place.is_dir() else "cannot be written to"
+        raise StoreError(f"cannot write the answer to {folder}: {place} {problem}; choose another with --out")
+
+
 def _write(answer: Results, steps: Plan, artifacts: dict[str, Artifact], folder: Path) -> Results:
-    """The models' files and the four forms of the answer."""
-    files = {row.id: _copy(row, artifacts[row.file], folder) for row in steps.variants}
-    answer = replace(answer, variants=[replace(row, file=files[row.id]) for row in answer.variants])
+    """The models' files and the four forms of the answer; models of an earlier run into the same folder go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh, models = folder / ".models", folder / "models"
+    shutil.rmtree(fresh, ignore_errors=True)
+    for label, artifact in artifacts.items():
+        if SPEC_FILE in artifact.files:
+            _copy(artifact, fresh / "pytorch" / label, None)
+    files = {}
+    for row in steps.variants:
+        artifact = artifacts[row.file]
+        place = Path(row.target) / row.runtime
+        if row.runtime != "pytorch":
+            _copy(artifact, fresh / place, row.stage)
+        main = Path("pytorch") / row.stage / WEIGHTS_FILE
+        files[row.id] = main if row.runtime == "pytorch" else place / f"{row.stage}{model_file(artifact).suffix}"
+    shutil.rmtree(models, ignore_errors=True)
+    fresh.rename(models)
+    rows = [replace(row, file=f"models/{files[row.id].as_posix()}") for row in answer.variants]
+    answer = replace(answer, variants=rows)
     for name, text in {
         "results.json": results.to_json(answer),
         "table.md": table.markdown(answer),
@@ -132,14 +167,8 @@ def _write(answer: Results, steps: Plan, artifacts: dict[str, Artifact], folder:
     return answer
 
 
-def _copy(row: VariantPlan, artifact: Artifact, folder: Path) -> str | None:
-    """Put a row's model into ``models/<target>/<runtime>/`` and give its path relative to ``folder``."""
-    if row.runtime == "pytorch":
-        return None
-    place = Path("models") / row.target / row.runtime
-    (folder / place).mkdir(parents=True, exist_ok=True)
+def _copy(artifact: Artifact, folder: Path, stem: str | None) -> None:
+    """Put an artifact's files into ``folder``, called ``stem`` with their own suffix, or as they are called."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in artifact.files:
-        with replace_file(folder / place / f"{row.stage}{Path(name).suffix}") as temporary:
-            shutil.copyfile(artifact.file(name), temporary)
-    main = model_file(artifact)
-    return (place / f"{row.stage}{main.suffix}").as_posix()
+        shutil.copyfile(artifact.file(name), folder / (f"{stem}{Path(name).suffix}" if stem else name))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from compress.targets import onnx as onnx_export
 from compress.targets import openvino as openvino_export
 from compress.targets.scheme import Scheme
 from compress.training import Epoch, fit
-from edge_runtime import Session, open_session
+from edge_runtime import Session, machine, open_session
 from edge_runtime.probes import latency, memory
 
 Inputs = dict[str, Artifact]
@@ -89,7 +90,6 @@ def teacher(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
 def prune_step(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     """Remove channels, fine-tuning in between."""
     model, spec = load(inputs["model"].path, context.recipe.folder)
-    torch.manual_seed(context.recipe.seed)  # random importance
     result = prune(
         model,
         spec,
@@ -97,6 +97,7 @@ def prune_step(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta
         step.options(Prune),
         resume=work / "resume",
         project=context.recipe.folder,
+        seed=context.recipe.seed,
         **context.progress(step),
     )
     story = [f"{name}: {before} -> {after} outputs" for name, (before, after) in result.layers.items()]
@@ -183,13 +184,14 @@ def measure(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     """Latency of all variants of one runtime, interleaved, and the memory of each in a fresh process."""
     settings = step.options(Measure)
     runtime = step.settings["runtime"]
-    sample = np.ascontiguousarray(context.data.test.inputs[: settings.batch])
+    test = context.data.test
+    sample = np.ascontiguousarray(test.inputs[np.arange(settings.batch) % len(test)])
     sessions = {
         name: _open(artifact, "pytorch" if name == "torch" else runtime, settings.threads, context.recipe.folder)
         for name, artifact in inputs.items()
     }
     runs = {name: (lambda session=session: session.predict(sample)) for name, session in sessions.items()}
-    context.emit(Event("line", step.label, message=f"{len(runs)} variants interleaved, {settings.threads} thread(s)"))
+    before = asdict(machine.conditions())
     try:
         samples = latency.interleave(
             runs,
@@ -202,24 +204,22 @@ def measure(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
         for session in sessions.values():
             session.close()
         torch.set_num_threads(context.threads)
+    taken = datetime.now(UTC).isoformat(timespec="seconds")
+    conditions = {"taken": taken, "before": before, "after": asdict(machine.conditions())}
     arrays = {}
     for name, rounds in samples.calls.items():
         arrays[f"{name}:seconds"] = np.concatenate(rounds)
         arrays[f"{name}:round"] = np.repeat(np.arange(len(rounds)), [len(r) for r in rounds])
     np.savez_compressed(work / "calls.npz", **arrays)
     peaks = {}
+    folders = (Path.cwd(), context.recipe.folder)
     for name, artifact in inputs.items():
         engine = "pytorch" if name == "torch" else runtime
         peak = memory.peak(
-            model_file(artifact),
-            engine,
-            settings.threads,
-            sample.shape,
-            str(sample.dtype),
-            folder=context.recipe.folder,
+            model_file(artifact), engine, settings.threads, sample.shape, str(sample.dtype), folders=folders
         )
         peaks[name] = asdict(peak)
-    return {"method": samples.method, "memory": peaks, "story": []}
+    return {"method": samples.method, "conditions": conditions, "memory": peaks, "story": []}
 
 
 EXECUTORS: dict[str, Callable[[Step, Inputs, Path, Context], Meta]] = {

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 import time
@@ -109,12 +110,10 @@ class Store:
         before, limit = self.size(), time.time() - unused
         with self._faults():
             for folder in [*_children(self._objects), *_children(self._work)]:
-                stamp = folder / MANIFEST if (folder / MANIFEST).is_file() else folder
-                if stamp.stat().st_mtime > limit:
-                    continue
                 try:
                     with FileLock(self._locks / f"{folder.name}.lock", timeout=0):
-                        self._remove(folder)
+                        if _last_used(folder) <= limit:
+                            self._remove(folder)
                 except Timeout:  # another run is making it, or is deleting it
                     continue
             for folder in _children(self._aside):
@@ -204,12 +203,16 @@ class Store:
         except OSError as error:
             if error.errno in FULL:
                 advice = "free some space, for example with `compress store --gc 30`"
-            elif error.errno in REFUSED and self._holds(error.filename):
+            elif (error.errno in REFUSED or self._cannot_be_made(error)) and self._holds(error.filename):
                 advice = "check the folder and its permissions"
             else:
                 raise
             message = f"cannot write to the store {self.root}: {error.strerror}"
             raise StoreError(f"{message}; {advice}, or choose another with --store") from error
+
+    def _cannot_be_made(self, error: OSError) -> bool:
+        """A missing file is a stage's own mistake, unless the store itself is what is missing."""
+        return error.errno == errno.ENOENT and not self.root.is_dir()
 
     def _holds(self, path: str | None) -> bool:
         return path is not None and Path(path).absolute().is_relative_to(self._absolute)
@@ -226,6 +229,13 @@ def default_root() -> Path:
 
 def _children(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _last_used(folder: Path) -> float:
+    """When an artifact was last used, or unfinished work last went on; infinity for a folder that has vanished."""
+    manifest = folder / MANIFEST
+    stamps = [manifest] if manifest.is_file() else [folder, *folder.rglob("*")] if folder.is_dir() else []
+    return max((path.lstat().st_mtime for path in stamps), default=math.inf)
 
 
 def _size(folder: Path) -> int:

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from compress.data.augment import View
 from compress.data.dataset import Split
+from compress.errors import ModelError
 from compress.files import replace_file
 from compress.recipe import Training
 
@@ -94,6 +95,8 @@ def fit(
             if on_batch:
                 on_batch(done + 1, total)
         epoch = Epoch(number, running / len(train), accuracy(average, validation), time.perf_counter() - started)
+        if not math.isfinite(running):
+            raise ModelError(f"training diverged in epoch {number + 1} (loss {running}): lower lr = {settings.lr:g}")
         history.append(epoch)
         state.save(history)
         if on_epoch:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import openvino
+from openvino.passes import ConstantFolding, Manager
 
 from compress.errors import ExportError
 from compress.targets.draft import draft
@@ -19,6 +20,9 @@ def export(onnx_path: Path | str, xml_path: Path | str) -> None:
         model = openvino.Core().read_model(onnx_path)
     except RuntimeError as error:
         raise ExportError(f"{onnx_path}: OpenVINO cannot read it: {str(error).strip().splitlines()[-1]}") from error
+    folding = Manager()
+    folding.register_pass(ConstantFolding())  # else every bias brings the arithmetic of its own shape along
+    folding.run_passes(model)
     save(model, Path(xml_path))
 
 

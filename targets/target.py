@@ -82,7 +82,7 @@ class Target(BaseModel):
         if set(self.runtimes) <= set(self.on_gpu):
             return "a model runs on its GPU, and the sessions here run on the processor"
         if self.boards and not (machine.model or "").startswith(self.boards):
-            return f"this machine is {here}, not a {self.title}"
+            return f"this machine is {here}, not {self.title}"
         if self.arch != machine.arch:
             return f"its architecture is {self.arch}, this machine's is {machine.arch}"
         if missing := [f for f in self.features if f not in machine.features]:

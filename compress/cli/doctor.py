@@ -18,7 +18,7 @@ PACKAGES = {
     "transformers": "teachers from the Hugging Face hub: pip install 'compress[huggingface]'",
     "datasets": "data from the Hugging Face hub: pip install 'compress[huggingface]'",
 }
-FASHION_MNIST = "the data of the quickstart: apt-get install dataset-fashion-mnist, or set $FASHION_MNIST"
+FASHION_MNIST = "the data of recipes/fashion-mnist.yaml: apt-get install dataset-fashion-mnist, or set $FASHION_MNIST"
 
 
 @click.command()

@@ -25,6 +25,13 @@ COMMANDS = {
 }
 
 
+def is_expected(error: Exception) -> bool:
+    """Whether it is told in a message; other errors are bugs."""
+    from edge_runtime.errors import EdgeRuntimeError
+
+    return isinstance(error, CompressError | EdgeRuntimeError)
+
+
 class _Lazy(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -47,9 +54,7 @@ class _Lazy(click.Group):
         try:
             return super().invoke(ctx)
         except Exception as error:
-            from edge_runtime.errors import EdgeRuntimeError
-
-            if not isinstance(error, CompressError | EdgeRuntimeError):
+            if not is_expected(error):
                 raise
             click.echo(f"error: {error}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,12 +16,26 @@ from compress.errors import CompressError
 if TYPE_CHECKING:
     from compress.progress import Sink
     from compress.recipe import Recipe
+    from compress.runner import RunResult
     from compress.store import Store
 
 BUDGET_MISSED = 3
 
 
-@click.command()
+class _Run(click.Command):
+    def invoke(self, ctx: click.Context) -> Any:
+        """With `--json` an expected error is an event too, besides its message on standard error."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            from compress.cli.group import is_expected
+
+            if ctx.params["as_json"] and is_expected(error):
+                _print_event("error", message=str(error), exit_code=getattr(error, "exit_code", 1))
+            raise
+
+
+@click.command(cls=_Run)
 @recipe_argument
 @set_option
 @store_option
@@ -42,6 +58,8 @@ def run(
 ) -> None:
     """Carry out RECIPE. What the store has already is not made again; an interrupted run goes on where it was.
 
+    With --json each line of a run is an event; the last is the result, or the error.
+
     Exit codes: 0 done, 1 an error, 2 the recipe is wrong, 3 the result is outside the recipe's budget.
     """
     from compress.recipe_file import load_recipe
@@ -62,7 +80,9 @@ def run(
     if only_plan:
         _show_plan(loaded, artifacts, as_json)
         return
-    if not as_json:
+    if as_json:
+        _print_results(result)
+    else:
         _show_results(result)
     if result.budget_met is False:
         sys.exit(BUDGET_MISSED)
@@ -92,11 +112,20 @@ def _show_plan(recipe: Recipe, store: Store, as_json: bool) -> None:
     show(plan(recipe, facts), store, as_json)
 
 
-def _show_results(result: object) -> None:
+def _print_results(result: RunResult) -> None:
+    verdicts, budget = result.results.verdicts, result.results.budget
+    _print_event("result", out=str(result.out), budget_met=result.budget_met, verdicts=verdicts, budget=budget)
+
+
+def _print_event(event: str, **fields: object) -> None:
+    click.echo(json.dumps({"event": event, **fields}, default=asdict))
+
+
+def _show_results(result: RunResult) -> None:
     from rich.console import Console
 
     from compress.bench import table
 
-    console = Console(file=sys.stdout)
-    console.print(table.terminal(result.results, max(80, console.width)))
+    width = max(80, Console(file=sys.stdout).width)
+    Console(file=sys.stdout, width=width).print(table.terminal(result.results, width))
     click.echo(f"report: {result.out / 'report.html'}", err=True)

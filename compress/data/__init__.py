@@ -11,27 +11,17 @@ A source of your own needs no change here: ``source: package.module:callable`` n
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from compress.data.arrays import check
 from compress.data.dataset import SPLITS, Dataset, Split, check_disjoint, make_disjoint
 from compress.errors import RecipeError
+from compress.recipe_names import SOURCES, located, unknown_options
+from compress.suggest import did_you_mean
 
 __all__ = ["SOURCES", "SPLITS", "Dataset", "Split", "load"]
-
-# The modules are imported when used: `huggingface` needs packages that the others do not.
-SOURCES = {
-    "fashion-mnist": "compress.data.fashion_mnist",
-    "huggingface": "compress.data.huggingface",
-    "image-folder": "compress.data.image_folder",
-    "npz": "compress.data.npz",
-}
-_COMMON = ("path", "validation", "calibration", "seed")
 
 
 def load(settings: Any, folder: Path) -> Dataset:
@@ -40,40 +30,28 @@ def load(settings: Any, folder: Path) -> Dataset:
     Raises :class:`RecipeError` for a source or an option that does not exist, :class:`DataError` for unusable data.
     """
     common = {
-        "path": folder / settings.path if settings.path else None,
+        "path": located(settings.path, folder) if settings.path else None,
         "validation": settings.validation,
         "calibration": settings.calibration,
         "seed": settings.seed,
     }
     options = dict(settings.options or {})
     if settings.source in SOURCES:
-        source = importlib.import_module(SOURCES[settings.source]).load
-        _check_options(settings.source, source, options)
-        dataset = source(**common, **options)
+        for _, message in unknown_options(settings.source, options):
+            raise RecipeError(f"data.options: {message}")
+        module, _, function = SOURCES[settings.source].partition(":")  # imported when used: each has its own needs
+        dataset = getattr(importlib.import_module(module), function)(**common, **options)
     elif ":" in settings.source:
         from compress.data import callable_source
 
         dataset = callable_source.load(settings.source, folder, common, options)
     else:
         raise RecipeError(
-            f"data.source: there is no source {settings.source!r}{_nearest(settings.source, SOURCES)}; "
-            f"use one of {', '.join(SOURCES)}, or package.module:callable for your own"
+            f"data.source: unknown source '{settings.source}'; {did_you_mean(settings.source, SOURCES)}, "
+            "or package.module:callable for your own"
         )
     check(dataset)
     dataset = make_disjoint(dataset)
     check_disjoint(dataset)
     check(dataset)
     return dataset
-
-
-def _check_options(name: str, source: Callable[..., Dataset], options: dict[str, Any]) -> None:
-    known = [p for p in inspect.signature(source).parameters if p not in _COMMON]
-    for key in options:
-        if key not in known:
-            allowed = f"the options are {', '.join(known)}" if known else "it takes none"
-            raise RecipeError(f"data.options: {name} has no option {key!r}{_nearest(key, known)}; {allowed}")
-
-
-def _nearest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import importlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +12,10 @@ from torch import nn
 
 from compress.errors import RecipeError
 from compress.models.callables import import_callable
-from compress.models.convnet import convnet
-from compress.models.dscnn import dscnn
-from compress.models.resnet import resnet
+from compress.recipe_names import ARCHITECTURES
+from compress.suggest import did_you_mean
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"convnet": convnet, "dscnn": dscnn, "resnet": resnet}
+__all__ = ["ARCHITECTURES", "resolve", "with_defaults"]
 
 
 def resolve(name: str, project: Path | None = None) -> Callable[..., nn.Module]:
@@ -25,15 +24,12 @@ def resolve(name: str, project: Path | None = None) -> Callable[..., nn.Module]:
     Raises :class:`RecipeError` for a name that does not exist or cannot be imported.
     """
     if name in ARCHITECTURES:
-        return ARCHITECTURES[name]
+        module, _, function = ARCHITECTURES[name].partition(":")
+        return getattr(importlib.import_module(module), function)
     if ":" in name:
         return import_callable(name, project, "architecture")
-    close = difflib.get_close_matches(name, ARCHITECTURES, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise RecipeError(
-        f"architecture: there is no {name!r}{hint}; use one of {', '.join(ARCHITECTURES)}, "
-        "or package.module:callable for your own"
-    )
+    allowed = did_you_mean(name, ARCHITECTURES)
+    raise RecipeError(f"unknown architecture '{name}'; {allowed}, or package.module:callable for your own")
 
 
 def with_defaults(

@@ -28,6 +28,7 @@ from compress.models.spec import (
     read_spec,
 )
 from compress.models.weights import assign
+from compress.recipe_names import located
 
 
 def load_teacher(settings: Any, folder: Path, dataset: Dataset) -> tuple[nn.Module, ModelSpec]:
@@ -65,7 +66,7 @@ def _from_huggingface(
 def _from_checkpoint(
     settings: Any, folder: Path, normalize: Normalization | None, dataset: Dataset
 ) -> tuple[nn.Module, ModelSpec]:
-    path = folder / settings.checkpoint
+    path = located(settings.checkpoint, folder)
     if path.name == WEIGHTS_FILE and (path.parent / SPEC_FILE).is_file():
         return _from_saved(path.parent, folder, settings.architecture, normalize)
     spec = _spec(settings, folder, normalize, dataset)

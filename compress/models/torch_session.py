@@ -26,8 +26,8 @@ class TorchSession(Session):
         self.version = torch.__version__
         torch.set_num_threads(threads)
         self._model, spec = load(path.parent, project)
-        channels = len(spec.normalize.mean) if spec.normalize else None
-        inputs = TensorSpec("input", "uint8", ("batch", channels, None, None))
+        # With normalisation as its first layer a network casts whatever it is given.
+        inputs = TensorSpec("input", "uint8" if spec.normalize else "float32", ("batch", None, None, None))
         self._describe((inputs,), (TensorSpec("logits", "float32", ("batch", None)),))
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

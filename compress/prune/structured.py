@@ -15,9 +15,10 @@ The layer that makes the logits keeps its outputs.
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ from torch.nn import functional as F
 
 from compress.data.dataset import Dataset, Split
 from compress.errors import ModelError
+from compress.files import replace_file
 from compress.models.counts import count
 from compress.models.spec import ModelSpec, load, save
 from compress.recipe import Prune
@@ -39,6 +41,7 @@ PRECISION = 0.005
 # Samples whose gradients rank the channels when importance is taylor.
 TAYLOR_SAMPLES = 512
 
+HISTORY = "history.json"
 Importance = Callable[[torch_pruning.Group], Tensor | None]
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
@@ -60,12 +63,14 @@ def prune(
     *,
     resume: Path | None = None,
     project: Path | None = None,
+    seed: int = 0,
     on_batch: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Pruned:
     """Remove channels from a copy of ``model`` (raw inputs to logits) and fine-tune it.
 
     ``resume``: a folder that keeps finished rounds across a kill. ``project``: as in :func:`compress.models.spec.load`.
+    ``seed``: of random importance, whose draws depend on the round alone.
     Raises :class:`ModelError` when nothing can be pruned or the target is out of reach.
     """
     before = _widths(model)
@@ -77,15 +82,18 @@ def prune(
         folder = resume / f"round-{number}" if resume else None
         if folder and (folder / "model.json").is_file():
             model, _ = load(folder, project)
+            history += [Epoch(**epoch) for epoch in json.loads((folder / HISTORY).read_text())]
             continue
+        torch.manual_seed(seed + number)
         rank = _Ranking(model, data.train, settings)
         if goal:
             step_goal = start * (goal / start) ** ((number + 1) / settings.iterations)
             model = _shrink_to_macs(model, rank, example, step_goal)
         else:
             model = rank.shrink(_ratio_of_a_round(settings))
+        epochs: list[Epoch] = []
         if settings.finetune:
-            history += fit(
+            epochs = fit(
                 model,
                 data.train,
                 data.validation,
@@ -94,8 +102,11 @@ def prune(
                 on_batch=on_batch and _part(on_batch, number, settings.iterations),
                 on_epoch=on_epoch,
             )
+        history += epochs
         if folder:
-            save(model, spec, folder, project)
+            with replace_file(folder / HISTORY) as temporary:
+                temporary.write_text(json.dumps([asdict(epoch) for epoch in epochs]))
+            save(model, spec, folder, project)  # model.json comes last: it says that the round is finished
     after = _widths(model)
     layers = {name: (width, after[name]) for name, width in before.items() if after[name] < width}
     if not layers:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,8 +36,6 @@ def quantize(
     ``calibration``: raw inputs (N, ...), of which the first ``settings.samples`` are used. 7-bit weights are NNCF's
     overflow fix, symmetric activations its preset `performance`, asymmetric ones `mixed`.
     """
-    # Before the import: NNCF would report its use to a server.
-    os.environ.setdefault("NNCF_CI", "1")
     import nncf
     from nncf.quantization.advanced_parameters import OverflowFix
 

@@ -12,7 +12,15 @@ measures. Importing this package imports neither numpy nor an engine: each name 
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING, Any
+
+# The engines report their use to their makers unless told otherwise before they are imported. A device that nobody
+# asked must not. ONNX Runtime documents the variable in its Privacy.md; OpenVINO does without a package that it cannot
+# import, and has no other switch.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+sys.modules.setdefault("openvino_telemetry", None)
 
 if TYPE_CHECKING:
     from edge_runtime.errors import (

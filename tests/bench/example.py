@@ -7,10 +7,17 @@ import numpy as np
 from compress.bench.budget import check_budget
 from compress.bench.results import Memory, Results, StageRecord, Variant
 from compress.bench.stats import accuracy, ratio_interval, summarize_latency
-from compress.bench.verdict import judge
+from compress.bench.verdict import judge, judge_students
 
 SAMPLES, CLASSES, ROUNDS = 10_000, 10, 40
 BUDGET = {"accuracy_drop": 0.01, "latency": 0.0004, "size": 80_000, "memory": None, "speedup": 3}
+MEASUREMENTS = ("measure/this-machine/onnxruntime", "measure/this-machine/openvino")
+METHOD = {
+    "protocol": "interleaved blocks, random order each round",
+    "rounds": ROUNDS,
+    "block_seconds": 0.02,
+    "warmup": "1 block",
+}
 FEATURES = ("avx2", "avx512f")
 PI = "this machine is x86_64 and raspberry-pi-4 is aarch64: run `compress measure` on the board"
 # label, precision, parameters, MACs, bytes, median seconds, share of the parent's right answers lost, and won back
@@ -54,23 +61,28 @@ def build(seed: int = 0) -> Results:
             },
             "packages": {"torch": "2.13.0", "onnxruntime": "1.32.0", "openvino": "2026.4.1"},
         },
-        conditions={"governor": None, "frequency": None, "temperature": None, "throttled": None, "load": 0.4},
+        conditions={label: _conditions(minute) for minute, label in enumerate(MEASUREMENTS)},
         data={"name": "fashion-mnist", "train": 55_000, "validation": 4000, "calibration": 1000, "test": SAMPLES},
         method={
-            "latency": {
-                "protocol": "interleaved blocks, random order each round",
-                "rounds": ROUNDS,
-                "block_seconds": 0.02,
-                "warmup": "1 block",
-            },
+            "latency": dict.fromkeys(MEASUREMENTS, METHOD),
             "accuracy": "test split touched once; the same samples for every variant",
             "memory": "fresh process, resident set, peak while running",
         },
         stages=stages,
         variants=variants,
-        verdicts=judge(variants, budget=BUDGET, stages=stages, features=features),
+        verdicts=[
+            *judge(variants, budget=BUDGET, stages=stages, features=features),
+            *judge_students(variants, budget=BUDGET),
+        ],
         budget=check_budget(variants, BUDGET),
     )
+
+
+def _conditions(minute: int) -> dict[str, object]:
+    """Of a machine that shows no temperature and grows busier during the measurement."""
+    fixed = {"governor": "performance", "frequency": 2.6e9, "temperature": None, "throttled": None}
+    before, after = (fixed | {"load_average": [load, 0.3, 0.2]} for load in (0.4, 0.9))
+    return {"before": before, "after": after, "taken": f"2026-11-23T11:{18 + minute}:00+00:00"}
 
 
 def _predictions(rng: np.random.Generator, labels: np.ndarray) -> list[np.ndarray]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from compress.bench.budget import check_budget
+from compress.bench.results import finals
 
 PLACE = ("this-machine", "openvino")
 
@@ -31,6 +32,11 @@ def test_limits_are_met_or_not_by_as_much_as_is_said(results, what, generous, ha
 def test_a_limit_inside_the_interval_cannot_be_told(results, what):
     value = line(results, what, 0.0).value
     assert line(results, what, value).met is None
+
+
+def test_the_latency_is_the_median_that_the_table_shows(results):
+    shown = {(v.target, v.runtime): v.latency.p50 for v in finals(results.variants) if v.latency}
+    assert line(results, "latency", 1.0).value == shown[PLACE]
 
 
 def test_a_size_of_exactly_the_limit_is_met(results):

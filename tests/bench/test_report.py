@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from compress.bench import report
+from compress.bench.verdict import judge_students
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -80,7 +81,7 @@ def test_every_verdict_budget_line_and_story_is_told(results, html):
 
 def test_a_failure_is_called_a_failure(results):
     lost = [v for v in results.variants if v.runtime == "onnxruntime" and v.target == "this-machine" and v.step < 2]
-    answer, _ = report.headline(replace(results, variants=lost, budget=[]))
+    answer, _ = report.headline(replace(results, variants=lost, verdicts=judge_students(lost), budget=[]))
     assert answer == "It did not pay."
 
 
@@ -98,9 +99,9 @@ def test_everything_written_by_others_is_escaped(results):
         created=evil,
         recipe={evil: evil},
         environment={evil: [evil]},
-        conditions={evil: evil},
+        conditions={evil: {"before": {evil: evil}, "after": {evil: 1}, evil: evil}},
         data={evil: {evil: evil}},
-        method={evil: evil},
+        method={evil: evil, "latency": {evil: {evil: evil}}},
         stages=[replace(s, label=evil, key=evil, settings={evil: evil}, story=[evil]) for s in results.stages],
         variants=[
             replace(
@@ -108,7 +109,10 @@ def test_everything_written_by_others_is_escaped(results):
             )
             for v in results.variants
         ],
-        verdicts=[replace(v, stage=evil, target=evil, runtime=evil, reason=evil) for v in results.verdicts],
+        verdicts=[
+            replace(v, stage=v.stage if v.stage == "student" else evil, target=evil, runtime=evil, reason=evil)
+            for v in results.verdicts
+        ],
         budget=[replace(b, what=evil, target=evil, runtime=evil, by=evil) for b in results.budget],
     )
     page = Page(report.render(hostile))
@@ -124,10 +128,39 @@ def test_colours_follow_the_readers_preference(html):
         assert f"{name}:" in dark.split("</style>")[0]
 
 
-def test_write_leaves_one_file(results, tmp_path):
-    path = report.write(results, tmp_path / "deep" / "report.html")
-    assert path.read_text(encoding="utf-8") == report.render(results)
-    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+def test_the_verdicts_are_those_of_the_results(results):
+    said = [replace(v, verdict="cannot tell", reason="as the file says") for v in results.verdicts]
+    changed = replace(results, verdicts=said)
+    assert report.headline(changed)[0] == "It cannot be told whether it paid."
+    assert {answer.verdict.reason for answer in report.answers(changed)} == {"as the file says"}
+
+
+def test_largest_differences_are_no_shares(results):
+    agreement = {"float": 0.9987, "float_max_abs_diff": 0.18, "max_abs_diff": 4.1e-6}
+    variants = [replace(v, agreement=agreement) for v in results.variants]
+    text = "".join(Page(report.render(replace(results, variants=variants))).text)
+    for piece in ("float 99.87 %", "float max abs diff 0.18", "max abs diff 4.1e-06"):
+        assert piece in text
+
+
+def test_conditions_and_methods_are_told_by_measurement(results, html):
+    text = " ".join(" ".join(Page(html).text).split())
+    for label, found in results.conditions.items():
+        assert f"{label} taken {found['taken']} governor performance" in text
+    assert "load average 0.4, 0.3, 0.2 before, 0.9, 0.3, 0.2 after" in text
+    # One and the same method is told once.
+    assert f"{', '.join(results.method['latency'])} protocol interleaved" in text
+    assert text.count("interleaved blocks, random order") == 1
+
+
+@pytest.mark.parametrize("flat", [{}, {"governor": None, "load": 0.4}])
+def test_flat_conditions_and_methods_are_shown_too(results, flat):
+    assert Page(report.render(replace(results, conditions=flat, method=flat and {"latency": flat}))).open == []
+
+
+def test_wall_times_are_told_as_the_progress_tells_them(html):
+    assert "13 min 21 s" in html
+    assert "3 min 32 s" in html
 
 
 def test_a_run_without_students_still_has_a_report(results):

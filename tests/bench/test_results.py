@@ -10,15 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.bench.results import (
-    SCHEMA,
     BudgetLine,
     Results,
     ResultsError,
     StageRecord,
     Variant,
     Verdict,
+    finals,
     from_json,
-    results_schema,
     to_json,
 )
 
@@ -92,11 +91,9 @@ def test_something_else_than_a_results_file_is_refused(text):
         from_json(text)
 
 
-def test_schema_documents_every_field_and_the_version(results):
-    schema = results_schema()
-    assert schema["properties"]["schema"] == {"const": SCHEMA}
-    assert set(schema["properties"]) == set(json.loads(to_json(results)))
-    assert set(schema["$defs"]["Variant"]["properties"]) == set(json.loads(to_json(results))["variants"][0])
+def test_finals_are_the_last_variants_and_never_a_teacher(results):
+    assert [v.stage for v in finals(results.variants)] == ["quantize"] * 3
+    assert finals([v for v in results.variants if v.step == 0]) == []
 
 
 @given(ANY_RESULTS)

@@ -174,7 +174,7 @@ def test_tango_covers_the_true_drop(p_lost, p_won):
 def test_mcnemar_agrees_with_scipys_binomial_test(better, worse):
     assume(better + worse > 0)
     theirs = scipy_stats.binomtest(better, better + worse).pvalue
-    assert stats.mcnemar(better, worse) == pytest.approx(theirs, rel=1e-7, abs=1e-300)
+    assert stats.mcnemar(better, worse) == pytest.approx(theirs, rel=1e-7, abs=1e-290)  # scipy's may be 0 for 3e-300
 
 
 def test_mcnemar_is_one_without_flips():
@@ -219,6 +219,15 @@ def test_latency_summary_describes_all_calls_and_gives_the_median_an_interval():
     assert latency.interval.low <= 0.001 <= latency.interval.high
     assert latency.percentiles[0] == pytest.approx(0.0009)
     assert len(latency.percentiles) == 101
+
+
+def test_the_typical_call_is_one_number_and_lies_in_its_interval():
+    # Fast rounds hold more calls, so the median of all calls is not that of the rounds.
+    latency = stats.summarize_latency([np.full(20 if i < 4 else 2, 0.001 if i < 4 else 0.002) for i in range(12)])
+    assert latency.interval.value == latency.p50 == pytest.approx(0.001)
+    assert latency.interval.low <= latency.p50 <= latency.interval.high
+    steady = stats.summarize_latency([np.full(50, 0.001), *[np.full(2, 0.002)] * 11])
+    assert (steady.interval.low, steady.interval.high) == (steady.p50, pytest.approx(0.002))
 
 
 def test_latency_summary_of_few_rounds_has_no_interval():

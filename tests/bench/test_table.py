@@ -7,16 +7,17 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from compress.bench.table import as_csv, markdown, place_tables, print_table
+from compress.bench import words
+from compress.bench.table import as_csv, markdown, place_tables, terminal
 
 
 def text_at(results, width):
     out = io.StringIO()
-    print_table(results, Console(file=out, width=width, color_system=None))
+    Console(file=out, width=width, color_system=None).print(terminal(results, width))
     return out.getvalue()
 
 
-@pytest.mark.parametrize("width", [80, 100, 120])
+@pytest.mark.parametrize("width", [50, 60, 79, 80, 100, 120])
 def test_terminal_table_fits_and_loses_no_number(results, width):
     text = text_at(results, width)
     assert max(map(len, text.splitlines())) <= width
@@ -24,18 +25,28 @@ def test_terminal_table_fits_and_loses_no_number(results, width):
     for place in place_tables(results):
         for row in place.rows:
             for cell in row[1:-1]:
-                assert cell.text in text
+                assert cell.text in text or cell.text == words.NO_VALUE
                 assert cell.spread in text
+
+
+def test_a_narrow_terminal_gets_a_line_for_every_quantity(results):
+    lines = [" ".join(line.split()) for line in text_at(results, 60).splitlines()]
+    for place in place_tables(results):
+        for row in place.rows:
+            assert f"{row[0].text} {row[-1].text}" in lines
+            for (name, unit), cell in list(zip(place.headings, row, strict=True))[1:-1]:
+                said = f"{name}, {unit} {cell.text} {cell.spread}".strip()
+                assert (said in lines) is (cell.text != words.NO_VALUE)
 
 
 def test_terminal_table_is_understood_without_colour(results):
     text = text_at(results, 120)
-    for words in ("paid", "not measured", "raspberry-pi-4 is aarch64", "no VNNI", "met", "cannot tell", "[2.26, 3.04]"):
-        assert words in text
+    for said in ("paid", "not measured", "raspberry-pi-4 is aarch64", "no VNNI", "met", "cannot tell", "[2.26, 3.04]"):
+        assert said in text
 
 
 def test_a_reason_shared_by_several_stages_is_said_once(results):
-    assert text_at(results, 120).count("prune, distill, quantize  not measured") == 1
+    assert text_at(results, 120).count("prune, distill, quantize, student  not measured") == 1
 
 
 def test_units_stand_in_the_headings(results):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from compress.bench.results import Accuracy, Interval, Latency, Memory, PairedDifference, StageRecord, Variant
-from compress.bench.verdict import finals, judge, judge_students
+from compress.bench.verdict import judge, judge_students
 
 FAST, SAME, SLOWER, SLIGHTLY_SLOWER = (2.0, 1.9, 2.1), (1.0, 0.99, 1.01), (0.8, 0.78, 0.82), (0.97, 0.95, 0.99)
 UNSURE = (1.05, 0.95, 1.15)
@@ -63,6 +63,10 @@ def verdict(stage="prune", *, budget=None, features=(), **case):
         (SLOWER, KEPT, 1000, "did not pay"),
         (SLOWER, KEPT, 250, "did not pay"),
         (SLIGHTLY_SLOWER, KEPT, 250, "paid"),
+        (SAME, GAINED, 1000, "paid"),
+        (UNSURE, GAINED, 1000, "paid"),
+        (SAME, (-0.001, -0.0015, -0.0005), 1000, "did not pay"),
+        (SLOWER, GAINED, 1000, "did not pay"),
         ((1.015, 1.01, 1.018), KEPT, 1000, "did not pay"),
     ],
 )
@@ -99,6 +103,38 @@ def test_int8_that_is_no_faster_is_explained_by_the_cpu_and_kept_for_its_size():
     assert "CPU" not in verdict(features=(), **case).reason
 
 
+@pytest.mark.parametrize(("speed", "said"), [(SLOWER, "slower"), (SLIGHTLY_SLOWER, "not faster"), (SAME, "not faster")])
+@pytest.mark.parametrize("case", [{}, {"precision": "int8", "features": ("avx2",)}])
+def test_what_is_surely_slower_is_called_slower(speed, said, case):
+    parts = verdict(speed=speed, lost=KEPT, **case).reason.split("; ")
+    assert parts[0].split(": ")[1].split(" (")[0] == said
+
+
+def test_a_missing_instruction_is_no_proven_cause():
+    said = verdict(precision="int8", speed=SLOWER, lost=KEPT, features=("avx2",)).reason
+    assert "slower (this CPU has no VNNI, without which int8 saves few instructions)" in said
+
+
+def test_more_accuracy_buys_speed_only_where_the_budgets_limit_was_in_question():
+    def said(parent_lost, budget):
+        prune = variant("prune", 1, parent="teacher0", speed=FAST, lost=parent_lost, params=5)
+        wider = variant("distill", 2, parent="prune1", speed=SLOWER, lost=GAINED, lost_teacher=KEPT, params=8)
+        return judge([TEACHER, prune, wider], budget=budget)[1]
+
+    assert said(LOST, {"accuracy_drop": 0.01}).verdict == "paid"
+    assert "kept for its accuracy, which the budget limits" in said(UNCLEAR, {"accuracy_drop": 0.01}).reason
+    assert said(LOST, {}).verdict == "did not pay"
+    assert said(KEPT, {"accuracy_drop": 0.01}).verdict == "did not pay"
+    assert "the budget asks for no gain in accuracy" in said(KEPT, {"accuracy_drop": 0.01}).reason
+
+
+def test_only_what_the_budget_limits_is_named_as_limited():
+    said = verdict(speed=SLOWER, lost=GAINED, size=250, peak=50, budget={"size": 300})
+    assert "kept for its size, which the budget limits" in said.reason
+    both = verdict(speed=SLOWER, lost=GAINED, size=250, peak=50)
+    assert "the budget asks for no gain in size, memory and accuracy" in both.reason
+
+
 def test_pruning_that_a_later_distillation_repairs_pays_and_says_so():
     prune = variant("prune", 1, parent="teacher0", speed=FAST, lost=LOST, size=500)
     repaired = variant("distill", 2, parent="prune1", speed=SAME, lost=GAINED, lost_teacher=KEPT, size=500)
@@ -126,7 +162,7 @@ def test_distilling_into_another_network_is_judged_like_any_compression():
 
 
 def test_the_kind_of_a_stage_comes_from_its_record():
-    student = variant("recover", 1, parent="teacher0", speed=SAME, lost=GAINED)
+    student = variant("recover", 1, parent="teacher0", speed=SAME, lost=(-0.001, -0.0015, -0.0005))
     record = StageRecord("recover", "distill", "", 1.0, False)
     assert judge([TEACHER, student])[0].verdict == "did not pay"
     assert judge([TEACHER, student], stages=[record])[0].verdict == "paid"
@@ -139,9 +175,9 @@ def test_what_was_not_measured_is_never_judged():
     assert judge([variant("prune", 1, speed=FAST, lost=KEPT)])[0].verdict == "not measured"
 
 
-def test_the_teacher_gets_no_verdict_and_is_no_final():
+def test_the_teacher_gets_no_verdict():
     assert judge([TEACHER]) == []
-    assert finals([TEACHER]) == []
+    assert judge_students([TEACHER]) == []
 
 
 def test_the_student_is_judged_against_the_teacher():
@@ -150,3 +186,13 @@ def test_the_student_is_judged_against_the_teacher():
     (said,) = judge_students([TEACHER, prune, repaired])
     assert (said.stage, said.verdict) == ("student", "paid")
     assert "the speed of the teacher" in said.reason
+
+
+def test_the_student_that_pays_names_the_limits_it_misses():
+    student = variant("quantize", 1, parent="teacher0", precision="int8", speed=SLOWER, lost=KEPT, size=250)
+    budget = {"size": 200, "latency": 0.0001, "memory": 1000, "speedup": None, "accuracy_drop": 0.01}
+    (said,) = judge_students([TEACHER, student], budget=budget)
+    assert said.verdict == "paid"
+    assert said.reason.endswith("; misses the budget's size and latency")
+    (kept,) = judge_students([TEACHER, student], budget={"size": 300})
+    assert "misses" not in kept.reason

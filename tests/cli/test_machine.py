@@ -50,4 +50,4 @@ def test_doctor_says_how_to_get_what_is_missing(call, monkeypatch, tmp_path):
     monkeypatch.setenv("FASHION_MNIST", str(tmp_path))
     text = call("doctor").stdout
     assert "missing; int8 for openvino: pip install nncf" in text
-    assert "apt-get install dataset-fashion-mnist" in text
+    assert "the data of recipes/fashion-mnist.yaml: apt-get install dataset-fashion-mnist" in text

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import compress
 from compress.cli import main
 from compress.cli.group import COMMANDS
-from compress.errors import BudgetError, DataError, RecipeError
+from compress.errors import DataError, RecipeError
 from edge_runtime.errors import SessionError
 
 
@@ -51,7 +51,7 @@ def failing(monkeypatch):
     return make
 
 
-@pytest.mark.parametrize(("error", "code"), [(DataError, 1), (RecipeError, 2), (BudgetError, 3), (SessionError, 1)])
+@pytest.mark.parametrize(("error", "code"), [(DataError, 1), (RecipeError, 2), (SessionError, 1)])
 def test_expected_errors_are_a_message_and_an_exit_code(call, failing, error, code):
     failing(error("gone"))
     result = call("run")

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from compress.bench.results import BudgetLine, Verdict
 from compress.errors import DataError
 from compress.plan import Facts, plan
 from compress.progress import Event
 from compress.recipe_file import load_recipe
 from compress.store import Store
+
+VERDICT = Verdict("prune", "this-machine", "onnxruntime", "paid", "faster")
+LINE = BudgetLine("latency", 0.002, 0.001, "this-machine", "onnxruntime", True, "interval")
 
 
 @dataclass
@@ -22,13 +26,17 @@ class Engine:
     called: dict | None = None
     budget_met: bool | None = None
     data: Facts | Exception = None
+    error: Exception | None = None
 
     def run(self, recipe, **keywords):
         self.called = {"recipe": recipe, **keywords}
         keywords["emit"](Event("start", "prune", message="remove half"))
         keywords["emit"](Event("warning", "prune", message="slow"))
         keywords["emit"](Event("done", "prune", seconds=1))
-        return SimpleNamespace(results=None, out=keywords["out"], budget_met=self.budget_met)
+        if isinstance(self.error, Exception):
+            raise self.error
+        answer = SimpleNamespace(verdicts=[VERDICT], budget=[LINE])
+        return SimpleNamespace(results=answer, out=keywords["out"], budget_met=self.budget_met)
 
     def facts(self, recipe):
         if isinstance(self.data, Exception):
@@ -85,11 +93,40 @@ def test_quiet_shows_warnings_and_the_table(call, recipe, engine):
     assert "started" not in result.stderr
 
 
-def test_json_is_events_only(call, recipe, engine):
+def test_json_is_events_only_and_the_last_is_the_result(call, recipe, engine):
+    engine.budget_met = False
     result = call("run", recipe, "--json")
     events = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [event["event"] for event in events] == ["start", "warning", "done"]
-    assert result.stderr == ""
+    assert [event["event"] for event in events] == ["start", "warning", "done", "result"]
+    assert events[-1] == {
+        "event": "result",
+        "out": str(Path("runs/quick")),
+        "budget_met": False,
+        "verdicts": [asdict(VERDICT)],
+        "budget": [asdict(LINE)],
+    }
+    assert (result.stderr, result.exit_code) == ("", 3)
+
+
+def test_json_ends_with_the_error_where_there_is_one(call, recipe, engine):
+    engine.error = DataError("data.npz: no arrays")
+    result = call("run", recipe, "--json")
+    last = json.loads(result.stdout.splitlines()[-1])
+    assert last == {"event": "error", "message": "data.npz: no arrays", "exit_code": 1}
+    assert (result.stderr, result.exit_code) == ("error: data.npz: no arrays\n", 1)
+
+
+def test_wrong_recipe_is_an_error_event_too(call, recipe, engine):
+    recipe.write_text("name: x\n")
+    result = call("run", recipe, "--json")
+    [event] = map(json.loads, result.stdout.splitlines())
+    assert (event["event"], event["exit_code"], result.exit_code) == ("error", 2, 2)
+
+
+def test_table_is_not_folded_by_a_narrow_terminal(call, recipe, engine, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("compress.bench.table.terminal", lambda results, width: "x" * width)
+    assert call("run", recipe).stdout == "x" * 80 + "\n"
 
 
 def test_quiet_and_json_exclude_each_other(call, recipe, engine):

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import onnx
 import pytest
 
 from compress import plan_keys
+from compress.models.spec import SPEC_FILE, WEIGHTS_FILE
 from compress.plan import Facts, Plan, plan
 from compress.recipe import Distill, Measure, Prune, Quantize, Recipe
 from edge_runtime.machine import detect
@@ -167,6 +169,36 @@ def test_targets_with_the_same_scheme_share_one_quantized_file(planned):
     assert len(labels(again, "quantize")) == len(set(files.values()))
 
 
+def external(name: str) -> onnx.TensorProto:
+    tensor = onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=[1])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=f"{name}.data")
+    return tensor
+
+
+def test_weights_outside_the_onnx_file_are_part_of_the_key(planned, folder):
+    branch = onnx.helper.make_graph([], "branch", [], [], initializer=[external("inner")])
+    nodes = [onnx.helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)]
+    graph = onnx.helper.make_graph(nodes, "g", [], [], initializer=[external("outer"), external("gone")])
+    (folder / "t.onnx").write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    keys = set()
+    for outer, inner in ((b"a", b"b"), (b"c", b"b"), (b"c", b"d")):
+        (folder / "outer.data").write_bytes(outer)
+        (folder / "inner.data").write_bytes(inner)
+        keys.add(planned(teacher={"onnx": "t.onnx"}, stages=["quantize"]).step("teacher").key)
+    assert len(keys) == 3
+
+
+def test_description_beside_a_saved_model_is_part_of_the_key(planned, folder):
+    assert (plan_keys.SAVED_WEIGHTS, plan_keys.SAVED_SPEC) == (WEIGHTS_FILE, SPEC_FILE)
+    (folder / WEIGHTS_FILE).write_bytes(b"weights")
+    keys = set()
+    for text in ("", "{}", '{"normalize": null}'):
+        (folder / SPEC_FILE).write_text(text)
+        keys.add(planned(teacher={"architecture": "resnet", "checkpoint": WEIGHTS_FILE}).step("teacher").key)
+    assert len(keys) == 3
+
+
 def test_onnx_teacher_has_no_pytorch_steps(planned):
     made = planned(teacher={"onnx": "t.onnx"}, stages=["quantize"])
     assert "evaluate/teacher" not in labels(made, "evaluate")
@@ -292,7 +324,7 @@ def test_folder_of_a_teacher_is_hashed_with_all_its_files(planned, folder):
         ),
         ([{"prune": {"ratio": 0.5, "finetune": None}}], "prune", "remove 50% of the channels by magnitude", ""),
         ([{"prune": {"ratio": 0.5}}, "distill"], "distill", "train the network of 'prune' on", "10 epochs x 55,000"),
-        ([{"distill": {"architecture": "tiny"}}], "distill", "train tiny on the teacher's answers", "10 epochs"),
+        ([{"distill": {"architecture": "dscnn"}}], "distill", "train dscnn on the teacher's answers", "10 epochs"),
     ],
 )
 def test_steps_say_what_they_do_and_how_much_work_it_is(planned, stages, label, words, work):

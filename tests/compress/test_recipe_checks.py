@@ -49,6 +49,12 @@ def test_one_complete_source_of_the_teacher_is_fine(teacher):
         ({"onnx": "a.pb"}, ("teacher", "onnx"), "ends in .onnx"),
         ({"onnx": "a.onnx", "arguments": {"x": 1}}, ("teacher", "arguments"), "belong to an architecture"),
         (BUILT | {"architecture": "os.system()"}, ("teacher", "architecture"), "package.module:callable"),
+        (BUILT | {"architecture": "rezznet"}, ("teacher", "architecture"), "'rezznet'; did you mean 'resnet'?"),
+        (
+            BUILT | {"arguments": {"width": [8]}},
+            ("teacher", "arguments", "width"),
+            "resnet has no argument 'width'; did you mean 'widths'? allowed: classes, channels, stem, widths",
+        ),
     ],
 )
 def test_contradictions_of_the_teacher(teacher, where, words):
@@ -65,6 +71,7 @@ def test_contradictions_of_the_teacher(teacher, where, words):
         [PRUNE, "distill", "quantize"],
         [STUDENT, "distill"],
         [STUDENT, PRUNE, PRUNE, "distill", {"quantize": {"samples": 1000}}],
+        [{"quantize": {"samples": 1001}}],  # the data's own calibration split may be larger than data.calibration
     ],
 )
 def test_sensible_orders_of_stages_are_fine(stages):
@@ -79,8 +86,13 @@ def test_sensible_orders_of_stages_are_fine(stages):
         ([{"prune": {}}], ("stages", 0, "prune"), "exactly one of ratio"),
         ([{"prune": {"ratio": 0.5, "macs": 0.5}}], ("stages", 0, "prune"), "exactly one of ratio"),
         (["distill"], ("stages", 0, "distill"), "the teacher into itself: prune first"),
+        ([{"distill": {"architecture": "convnett"}}], ("stages", 0, "distill", "architecture"), "mean 'convnet'?"),
+        (
+            [{"distill": {"architecture": "dscnn", "arguments": {"strid": 1}}}],
+            ("stages", 0, "distill", "arguments", "strid"),
+            "did you mean 'strides'?",
+        ),
         ([PRUNE, {"distill": {"arguments": {"x": 1}}}], ("stages", 1, "distill", "arguments"), "none is given"),
-        ([{"quantize": {"samples": 1001}}], ("stages", 0, "quantize", "samples"), "1001 of the 1000 samples"),
     ],
 )
 def test_contradictions_of_the_stages(stages, where, words):
@@ -116,6 +128,21 @@ def test_own_data_source_is_fine(source):
 )
 def test_contradictions_of_the_data(data, words):
     assert words in problems(data=data)["data", "source"]
+
+
+@pytest.mark.parametrize(
+    ("source", "option", "words"),
+    [
+        ("npz", "layot", "npz has no option 'layot'; did you mean 'layout'? allowed: layout"),
+        ("image-folder", "sise", "did you mean 'size'? allowed: size, channels, test_share, licence"),
+        ("huggingface", "colour", "huggingface has no option 'colour'; allowed: name, config"),
+        ("fashion-mnist", "size", "fashion-mnist has no option 'size'; it takes none"),
+    ],
+)
+def test_unknown_options_of_built_in_sources_are_refused(source, option, words):
+    found = problems(data={"source": source, "path": "x", "options": {option: 1}})
+    assert list(found) == [("data", "options", option)]
+    assert words in found["data", "options", option]
 
 
 def test_duplicates_of_targets_and_runtimes_are_refused():

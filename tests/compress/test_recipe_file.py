@@ -124,7 +124,29 @@ def test_unknown_key_suggests_the_nearest_one(folder):
         ("2 ms", "0 ms", "16: budget.latency: must be greater than 0, not"),
         ("resnet", "resnet\n  onnx: a.onnx", "3: teacher: give exactly one of checkpoint, huggingface, onnx, train"),
         ("teacher.safe", "student.safe", "6: teacher.checkpoint: no such file: student.safetensors"),
-        ("  source:", "  path: gone.npz\n  source:", "8: data.path: no such file or folder: gone.npz"),
+        ("source: fashion-mnist", "source: huggingface\n  path: gone", "9: data.path: no such file or folder: gone"),
+        ("source: fashion-mnist", "source: npz\n  path: .", "9: data.path: npz needs a file, and this is none: "),
+        (
+            "source: fashion-mnist",
+            "source: image-folder\n  path: x.yaml",
+            "9: data.path: image-folder needs a folder, and this is none: x.yaml",
+        ),
+        ("source: fashion-mnist", "source: gone.code:load", "8: data.source: no module 'gone' is installed, nor in "),
+        ("resnet", "gone:net", "4: teacher.architecture: no module 'gone' is installed, nor in "),
+        ("temperature: 4", "architecture: gone:net", "12: stages[1].distill.architecture: no module 'gone' is"),
+        ("resnet", "resnett", "4: teacher.architecture: unknown architecture 'resnett'; did you mean 'resnet'?"),
+        ("widths", "width", "5: teacher.arguments.width: resnet has no argument 'width'; did you mean 'widths'?"),
+        (
+            "fashion-mnist",
+            "fashion-mnist\n  options: {size: 3}",
+            "9: data.options.size: fashion-mnist has no option 'size'; it takes none",
+        ),
+        ("[onnxruntime]", "[]", "14: targets[1].runtimes: needs at least 1 of them, not []"),
+        (
+            "  checkpoint:",
+            "  normalize: {mean: [0.1], std: [0]}\n  checkpoint:",
+            "6: teacher.normalize.std[0]: must be greater than 0, not 0",
+        ),
         ("this-machine,", "this-mashine,", "14: targets[0]: "),
         ("[onnxruntime]", "[onnx]", "14: targets[1].runtimes[0]: 'raspberry-pi-4' has no runtime 'onnx' that"),
     ],
@@ -146,7 +168,7 @@ def test_all_mistakes_are_listed_in_the_order_of_lines(folder):
         ("stages.0.prune.ration=0.3", "stages[0].prune.ration: unknown key; did you mean 'ratio'?"),
         ("stages[0].prune.ratio=3", "stages[0].prune.ratio: must be less than 1, not 3"),
         ("techer.onnx=a", "techer: unknown key; did you mean 'teacher'?"),
-        ("data.path=gone", "data.path: no such file or folder: gone"),
+        ("data.path=gone", "data.path: no such folder: gone"),
     ],
 )
 def test_mistake_of_an_override_names_the_override(folder, override, expected):
@@ -184,12 +206,14 @@ def test_file_that_is_no_recipe_is_refused(folder, content, expected):
 
 def test_missing_file_suggests_the_recipes_beside_it(folder):
     write(folder, GOOD)
-    assert refusal(folder / "y.yaml") == ["y.yaml: no such file; did you mean 'x.yaml'? allowed: x.yaml"]
+    assert refusal(folder / "y.yaml") == ["y.yaml: no such file; did you mean 'x.yaml'? the recipes there: x.yaml"]
     assert refusal(folder / "gone" / "y.yaml") == ["y.yaml: no such file"]
 
 
-def test_folder_is_refused(folder):
-    assert re.match(r".*: a folder; give the recipe's file", refusal(folder)[0])
+def test_folder_is_refused_with_the_recipes_in_it(folder):
+    assert refusal(folder)[0].endswith(": a folder; give the recipe's file")
+    write(folder, GOOD)
+    assert refusal(folder)[0].endswith(": a folder; give the recipe's file, one of x.yaml")
 
 
 _keys = st.sampled_from(["name", "teacher", "data", "stages", "targets", "budget", "prune", "ratio", "epochs", "x"])
@@ -205,6 +229,11 @@ def test_any_tree_of_values_is_a_recipe_or_a_recipe_error_with_lines(folder, tre
         load_recipe(path)
     except RecipeError as error:
         assert all(re.match(r"\S+x\.yaml(:\d+)?: ", line) for line in str(error).splitlines())
+
+
+def test_own_code_in_the_recipes_folder_is_found_and_not_run(folder):
+    (folder / "mine_beside_the_recipe.py").write_text("1 / 0")
+    load_recipe(write(folder, replaced("resnet", "mine_beside_the_recipe:net")))
 
 
 def board(folder: Path, name: str) -> None:

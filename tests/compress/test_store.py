@@ -173,9 +173,16 @@ def test_root_that_is_a_file_is_a_store_error(tmp_path):
         Store(tmp_path / "file").build(KEY, "teacher", write_two_files)
 
 
-def test_errors_of_the_stage_itself_pass_through(store, tmp_path):
+def test_root_that_cannot_be_made_is_a_store_error():
+    with pytest.raises(StoreError, match=r"cannot write to the store /proc/xx: No such file or directory; check"):
+        Store(Path("/proc/xx")).build(KEY, "teacher", write_two_files)
+
+
+@pytest.mark.parametrize("folder", ["elsewhere", "store"])
+def test_errors_of_the_stage_itself_pass_through(store, tmp_path, folder):
+    missing = {"elsewhere": tmp_path, "store": store.root}[folder] / "gone"
     with pytest.raises(FileNotFoundError):
-        store.build(KEY, "teacher", lambda work: (tmp_path / "gone").read_text())
+        store.build(KEY, "teacher", lambda work: missing.read_text())
 
 
 def test_discarded_artifact_is_made_again(store):
@@ -207,10 +214,25 @@ def test_use_postpones_gc(store):
 def test_gc_deletes_abandoned_work_and_what_was_set_aside(store):
     with pytest.raises(ZeroDivisionError):
         store.build(KEY, "teacher", lambda work: {"x": 1 / 0})
-    os.utime(store.root / "work" / KEY, (1, 1))
+    for path in [store.root / "work" / KEY, *(store.root / "work" / KEY).rglob("*")]:
+        os.utime(path, (1, 1))
     (store.root / "aside" / "old").mkdir(parents=True)
     store.gc(500)
     assert list((store.root / "work").iterdir()) == list((store.root / "aside").iterdir()) == []
+
+
+def test_gc_keeps_unfinished_work_that_went_on_lately(store):
+    def interrupted(work: Path) -> dict:
+        (work / "resume" / "state").write_text("epoch 3")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.build(KEY, "teacher", interrupted)
+    work = store.root / "work" / KEY
+    for path in (work, work / "resume"):
+        os.utime(path, (1, 1))
+    store.gc(500)
+    assert (work / "resume" / "state").exists()
 
 
 def test_gc_leaves_alone_what_is_being_made(store):

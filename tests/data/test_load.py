@@ -166,13 +166,20 @@ def test_a_split_that_was_only_copies_of_test_is_empty_and_named(tmp_path):
 
 
 def test_an_unknown_source_suggests_the_nearest_one(tmp_path):
-    with pytest.raises(RecipeError, match=r"no source 'fashion_mnist' \(did you mean 'fashion-mnist'"):
+    with pytest.raises(RecipeError, match=r"unknown source 'fashion_mnist'; did you mean 'fashion-mnist'"):
         data.load(Data(source="fashion_mnist"), tmp_path)
 
 
 def test_an_unknown_option_suggests_the_nearest_one_before_anything_is_read(tmp_path):
-    with pytest.raises(RecipeError, match=r"npz has no option 'layot' \(did you mean 'layout'"):
+    with pytest.raises(RecipeError, match=r"npz has no option 'layot'; did you mean 'layout'"):
         data.load(Data(source="npz", path="absent.npz", options={"layot": "NHWC"}), tmp_path)
+
+
+def test_a_path_may_start_at_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.savez(tmp_path / "d.npz", **arrays())
+    settings = Data(source="npz", path="~/d.npz", validation=6, calibration=4)
+    assert data.load(settings, tmp_path / "elsewhere").name == "d"
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ def test_a_parameter_outside_any_layer_can_have_been_pruned(tmp_path, project):
 @pytest.mark.parametrize(
     ("spec", "error", "message"),
     [
-        (ModelSpec("resnett", {}), RecipeError, r"no 'resnett' \(did you mean 'resnet'\?\); use one of convnet"),
+        (ModelSpec("resnett", {}), RecipeError, r"'resnett'; did you mean 'resnet'\? allowed: convnet"),
         (ModelSpec("resnet", {"classes": 5, "width": 3}), ModelError, "unexpected keyword argument 'width'"),
         (ModelSpec("resnet", {}), ModelError, "missing a required argument: 'classes'"),
         (ModelSpec("resnet", {"classes": -1}), ModelError, r"resnet\(classes=-1\) failed with RuntimeError"),

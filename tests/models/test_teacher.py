@@ -80,6 +80,14 @@ def test_a_checkpoint_gives_the_network_that_was_trained(tmp_path, name):
     assert torch.equal(logits(load(tmp_path / "saved")[0], dataset()), logits(model, dataset()))
 
 
+def test_paths_may_start_at_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_file(net().state_dict(), tmp_path / "t.safetensors")
+    load_teacher(teacher(checkpoint="~/t.safetensors"), tmp_path / "elsewhere", dataset())
+    write(tmp_path / "hf", "vit", processor())
+    load_teacher(Teacher(huggingface="~/hf"), tmp_path / "elsewhere", dataset(channels=3))
+
+
 def test_prefixes_that_belong_to_the_network_stay():
     tensors = {"model.a": torch.zeros(1), "model.b": torch.zeros(1)}
     assert rename(tensors, ["model.a", "model.b"]).keys() == tensors.keys()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from compress.errors import ModelError
 from compress.models.spec import HUGGINGFACE, ModelSpec, Normalization
+from compress.recipe_names import located
 
 
 class Classifier(nn.Module):
@@ -35,7 +36,7 @@ def load(name: str, folder: Path, normalize: Normalization | None, pixels: bool)
     processor. ``pixels``: the data are uint8, so a normalisation must be known. Raises :class:`ModelError`.
     """
     transformers = _transformers()
-    local = folder / name
+    local = located(name, folder)
     source = str(local) if local.is_dir() else name
     try:
         model, report = transformers.AutoModelForImageClassification.from_pretrained(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -48,20 +49,22 @@ def peak(
     dtype: str,
     *,
     seconds: float = 300,
-    folder: str | PathLike[str] | None = None,
+    folders: Sequence[str | PathLike[str]] = (),
 ) -> PeakMemory:
     """Load and run a model in a fresh process; every input gets an array of this shape and dtype.
 
-    ``folder``: where the process runs, for runtimes that import a user's code from there.
-
+    ``folders``: where a runtime may import a user's own code from, last of all.
     Raises ProbeError with the process's own words when it fails, is killed, or takes longer than ``seconds``.
     """
     command = [sys.executable, "-m", "edge_runtime.probes.memory", str(Path(path).absolute())]
     command += ["--threads", str(threads), "--shape", ",".join(map(str, input_shape)), "--dtype", dtype]
     command += ["--runtime", runtime] if runtime else []
+    command += [part for folder in folders for part in ("--folder", str(Path(folder).absolute()))]
+    # Without the working folder at the front of the module path, where a user's json.py would hide Python's own.
+    safe = os.environ | {"PYTHONSAFEPATH": "1"}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL, check=False, cwd=folder
+            command, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL, check=False, env=safe
         )
     except subprocess.TimeoutExpired as error:
         raise ProbeError(f"{path}: measuring its memory took longer than {seconds:g} s") from error
@@ -106,7 +109,9 @@ def _main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--shape", required=True, help="of every input, such as 1,3,224,224")
     parser.add_argument("--dtype", default="float32", help="of every input")
+    parser.add_argument("--folder", action="append", default=[], help="to import from; may be repeated")
     given = parser.parse_args()
+    sys.path.extend(given.folder)
     try:
         shape = [int(size) for size in given.shape.split(",")]
         print(json.dumps(asdict(measure(given.model, given.runtime, given.threads, shape, given.dtype))))
