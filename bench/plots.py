@@ -25,6 +25,7 @@ from matplotlib.transforms import Bbox
 from compress.bench import words
 from compress.bench.results import Variant
 
+FAR = 20  # points below the best at which a variant, such as a pruned network before any training, is told, not drawn
 WIDTH = 4.7  # inches; small, so that a phone's width leaves the labels readable
 # Each colour of a drawing stands for a variable which the page defines, light and dark. Any distinct values would do.
 INK, FAINT = "#010203", "#040506"
@@ -126,6 +127,7 @@ def _pareto(
         x = [value / scale for value in spread(v)]
         y = [100 * value for value in (v.accuracy.value, v.accuracy.interval.low, v.accuracy.interval.high)]
         points.append(Point(*x, *y, words.step(v), runtimes.index(v.runtime)))
+    points, ruined = _usable(points)
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure()
         front = pareto_front(points)
@@ -141,11 +143,23 @@ def _pareto(
         axes.margins(x=0.12, y=0.15)
         label += _log_if_wide(axes, np.array([p.x for p in points]))
         axes.set(xlabel=label, ylabel="accuracy, % (95 % interval)")
+        if ruined:
+            axes.set_title(f"far below: {ruined}", fontsize=8, loc="right")
         axes.yaxis.set_major_locator(MaxNLocator(6))
         if len(runtimes) > 1:
             figure.legend(loc="outside upper left", ncols=len(runtimes), fontsize=8, handletextpad=0.2)
         _label(figure, axes, points, front)
         return _svg(figure, name, f"Accuracy against {label}; up and left is better, the line joins the best")
+
+
+def _usable(points: list[Point]) -> tuple[list[Point], str]:
+    """The points worth comparing, and in words those so inaccurate that they would press all others onto one line."""
+    best = max(p.y for p in points)
+    near = [p for p in points if p.y >= best - FAR]
+    if len(near) < 2 or len(near) == len(points):
+        return points, ""
+    far = {p.label: f"{p.label} {p.y:.1f} %" for p in points if p.y < best - FAR}
+    return near, ", ".join(far.values())
 
 
 def _figure(height: float = 3.3) -> tuple[Figure, Axes]:

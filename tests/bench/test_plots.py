@@ -76,3 +76,13 @@ def test_the_front_is_what_no_point_beats(points):
         beaten = any((o.x <= point.x and o.y >= point.y) and (o.x < point.x or o.y > point.y) for o in points)
         assert ((point.x, point.y) in {(p.x, p.y) for p in front}) == (not beaten)
     assert [p.x for p in front] == sorted({p.x for p in front})
+
+
+def test_a_ruined_network_is_told_and_does_not_flatten_the_rest(results):
+    ruined = next(v for v in results.variants if v.stage == "prune" and v.accuracy)
+    interval = replace(ruined.accuracy.interval, value=0.1, low=0.09, high=0.11)
+    low = replace(ruined.accuracy, value=0.1, interval=interval)
+    svg = accuracy_latency([replace(v, accuracy=low) if v.id == ruined.id else v for v in results.variants])
+    assert "far below: prune 10.0 %" in svg
+    ticks = [float(t) for t in re.findall(r">(\d+(?:\.\d+)?)</text>", svg)]
+    assert not [tick for tick in ticks if 20 <= tick < 70]  # on the accuracy axis; latencies here are below 20 ms
