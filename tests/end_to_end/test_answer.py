@@ -62,8 +62,9 @@ def test_latency_is_that_of_the_calls_in_the_store(finished, store):
             assert latency.p50 == pytest.approx(np.median(seconds))
             assert latency.p99 == pytest.approx(np.percentile(seconds, 99))
             assert latency.n == len(seconds)
+        rounds = calls[f"teacher/{place}:round"].max() + 1  # a busy machine may not get through all it was asked for
         medians = [
-            [np.median(calls[f"{name}:seconds"][calls[f"{name}:round"] == number]) for number in range(8)]
+            [np.median(calls[f"{name}:seconds"][calls[f"{name}:round"] == number]) for number in range(rounds)]
             for name in (f"teacher/{place}", f"quantize/{place}")
         ]
     ratio = rows(finished)[f"quantize/{place}"].latency.ratio_to_teacher

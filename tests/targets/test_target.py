@@ -116,8 +116,8 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path):
     ("name", "machine", "reason"),
     [
         ("raspberry-pi-4", PI, None),
-        ("raspberry-pi-5", PI, "this machine is Raspberry Pi 4 Model B Rev 1.4, not a Raspberry Pi 5"),
-        ("raspberry-pi-4", replace(PI, model=None), "this machine is Cortex-A72, not a Raspberry Pi 4"),
+        ("raspberry-pi-5", PI, "this machine is Raspberry Pi 4 Model B Rev 1.4, not Raspberry Pi 5"),
+        ("raspberry-pi-4", replace(PI, model=None), "this machine is Cortex-A72, not Raspberry Pi 4"),
         ("x86-avx2", PC, None),
         ("x86-avx2", PI, "its architecture is x86_64, this machine's is aarch64"),
         ("x86-avx2", replace(PC, features=()), "this machine lacks avx2"),
