@@ -214,6 +214,8 @@ def _template() -> Template:
         "met": met,
         "points": words.points,
         "duration": duration,
+        "ratio": words.ratio,
+        "seconds": words.seconds,
         "step": words.step,
         "agreement": _agreement,
     }

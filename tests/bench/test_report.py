@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from compress.bench import report
+from compress.bench import report, words
 from compress.bench.verdict import judge_students
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -166,3 +166,17 @@ def test_wall_times_are_told_as_the_progress_tells_them(html):
 def test_a_run_without_students_still_has_a_report(results):
     alone = replace(results, variants=results.variants[:1], verdicts=[], budget=[], stages=[])
     assert Page(report.render(alone)).open == []
+
+
+def test_cost_in_detail_gives_quantiles_and_throughput_of_every_measured_row(results):
+    page = report.render(results)
+    table = page[page.index("Cost in detail") : page.index("Accuracy in detail")]
+    for variant in results.variants:
+        if variant.latency:
+            assert f'data-label="p99">{words.seconds(variant.latency.p99)}</td>' in table
+            assert f"{variant.latency.throughput:,.0f}" in table
+
+
+def test_stages_without_a_story_are_still_all_named(results):
+    page = report.render(results)
+    assert all(stage.label in page for stage in results.stages)
