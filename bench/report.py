@@ -18,9 +18,10 @@ from markupsafe import Markup
 from ruamel.yaml import YAML
 
 from compress.bench import plots, words
-from compress.bench.results import PairedDifference, Results, Variant, Verdict, finals, places
+from compress.bench.recommend import margin_of
+from compress.bench.results import PairedDifference, Results, Variant, Verdict, places
 from compress.bench.table import budget_groups, met, place_tables
-from compress.bench.verdict import STUDENT, margin_of
+from compress.bench.verdict import STUDENT
 from compress.progress import duration
 
 
@@ -74,12 +75,13 @@ def headline(results: Results) -> tuple[str, str]:
 
 def answers(results: Results) -> list[Answer]:
     """One for each place whose student the results judge."""
-    judged = {(v.target, v.runtime): v for v in results.verdicts if v.stage == STUDENT}
+    known = {v.id: v for v in results.variants}
     teachers = {places(v): v for v in results.variants if v.step == 0}
     return [
-        Answer(words.place(*where), variant, judged[where], _numbers(variant, teachers.get(where)))
-        for variant in finals(results.variants)
-        if (where := places(variant)) in judged
+        Answer(words.place(*where), student, verdict, _numbers(student, teachers.get(where)))
+        for verdict in results.verdicts
+        if verdict.stage == STUDENT and (student := known.get(verdict.variant))
+        if (where := places(student))
     ]
 
 

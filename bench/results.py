@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, ClassVar, Literal
@@ -134,13 +133,14 @@ class Variant(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class Verdict(_Strict):
-    """Did this stage pay on this target and runtime, and why."""
+    """Did this stage pay on this target and runtime, and why. ``variant``: id of the model it is about."""
 
     stage: str
     target: str
     runtime: str
     verdict: VerdictWord
     reason: str
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,15 +219,6 @@ def from_json(text: str) -> Results:
 def places(variant: Variant) -> tuple[str, str]:
     """Target and runtime: variants are compared within one place only."""
     return variant.target, variant.runtime
-
-
-def finals(variants: Iterable[Variant]) -> list[Variant]:
-    """The last variant of every place that has any after the teacher, in the order the places first appear."""
-    last: dict[tuple[str, str], Variant] = {}
-    for variant in variants:
-        if places(variant) not in last or variant.step > last[places(variant)].step:
-            last[places(variant)] = variant
-    return [variant for variant in last.values() if variant.step > 0]
 
 
 @cache

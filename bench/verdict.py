@@ -31,8 +31,9 @@ Verdicts of a stage that changes the network (prune, quantize, distilling into a
 5. Size, memory or accuracy gained: **paid**; the reason says that it was not for speed.
 6. The speed's interval still holds 1.02: **cannot tell**; else **did not pay**.
 
-The student as a whole, the last variant of a place, is judged by the same rules 1 to 6 with the teacher in the parent's
-place; the reason names the limits of the budget that it misses (:func:`judge_students`).
+The student as a whole, the recommended variant of a place (:mod:`compress.bench.recommend`), is judged by the same
+rules 1 to 6 with the teacher in the parent's place; the reason names it where it is not the last one made, and the
+limits of the budget that it misses (:func:`judge_students`).
 
 A distillation that leaves the network as it was can only pay in accuracy: **paid** when the whole interval of the gain
 against the parent is above 0, **did not pay** when the whole interval is below 0.1 points, else **cannot tell**.
@@ -44,7 +45,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from compress.bench import words
-from compress.bench.budget import Budget, check_budget
+from compress.bench.budget import check_budget
+from compress.bench.limits import Budget
+from compress.bench.recommend import WORTHWHILE, margin_of, students
 from compress.bench.results import (
     Interval,
     PairedDifference,
@@ -52,15 +55,12 @@ from compress.bench.results import (
     Variant,
     Verdict,
     VerdictWord,
-    finals,
     places,
 )
 from compress.bench.stats import non_inferior
 
-WORTHWHILE = 1.02
 WORTHWHILE_MEMORY = 1.05
 WORTHWHILE_ACCURACY = 0.001
-DEFAULT_MARGIN = 0.01
 RECOVERING = "distill"
 STUDENT = "student"
 
@@ -95,16 +95,16 @@ def judge(
             budget=budget or {},
             features=(features or {}).get(variant.target, ()),
         )
-        judged.append(Verdict(variant.stage, variant.target, variant.runtime, *case.decide()))
+        judged.append(Verdict(variant.stage, variant.target, variant.runtime, *case.decide(), variant.id))
     return judged
 
 
 def judge_students(variants: Sequence[Variant], *, budget: Budget | None = None) -> list[Verdict]:
-    """A verdict on the whole: the last variant of every place against the teacher there. The stage is ``STUDENT``."""
+    """A verdict on the whole: every place's recommended variant against the teacher there. The stage is ``STUDENT``."""
     lines = check_budget(variants, budget or {})
     teachers = {places(variant): variant for variant in variants if variant.step == 0}
     judged = []
-    for variant in finals(variants):
+    for variant in students(variants, budget or {}):
         case = _Case(
             variant=variant,
             reference=teachers.get(places(variant)),
@@ -114,17 +114,14 @@ def judge_students(variants: Sequence[Variant], *, budget: Budget | None = None)
             budget=budget or {},
         )
         word, reason = case.decide()
+        last = max((v for v in variants if places(v) == places(variant)), key=lambda v: v.step)
+        taken = None if variant is last else f"taken is {words.step(variant)}"
         here = (line for line in lines if (line.target, line.runtime) == places(variant))
         missed = [line.what.replace("_", " ") for line in here if line.met is False]
         budget_words = f"misses the budget's {_list(missed)}" if missed else None
-        judged.append(Verdict(STUDENT, variant.target, variant.runtime, word, _join(reason, budget_words)))
+        reason = _join(taken, reason, budget_words)
+        judged.append(Verdict(STUDENT, variant.target, variant.runtime, word, reason, variant.id))
     return judged
-
-
-def margin_of(budget: Budget) -> float:
-    """The non-inferiority margin: accuracy that may be lost, 0 to 1."""
-    margin = budget.get("accuracy_drop")
-    return DEFAULT_MARGIN if margin is None else margin
 
 
 @dataclass(frozen=True)
@@ -233,7 +230,7 @@ class _Case:
         return factor is not None and factor >= (WORTHWHILE if what == "size" else WORTHWHILE_MEMORY)
 
     def _speed_words(self) -> str:
-        quantized = self.variant.precision == "int8" != self.reference.precision
+        quantized = "int8" in self.variant.precision and self.reference.precision == "fp32"
         said = f"{words.ratio(self.speed)} the speed of {self.called} here"
         if quantized and self.variant.parent == self.reference.id:
             said = f"{words.ratio(self.speed)} the speed of {self.reference.precision} here"

@@ -16,7 +16,6 @@ from compress.bench.results import (
     StageRecord,
     Variant,
     Verdict,
-    finals,
     from_json,
     to_json,
 )
@@ -89,11 +88,6 @@ def test_an_unknown_field_is_refused_with_its_place(results):
 def test_something_else_than_a_results_file_is_refused(text):
     with pytest.raises(ResultsError, match="results"):
         from_json(text)
-
-
-def test_finals_are_the_last_variants_and_never_a_teacher(results):
-    assert [v.stage for v in finals(results.variants)] == ["quantize"] * 3
-    assert finals([v for v in results.variants if v.step == 0]) == []
 
 
 @given(ANY_RESULTS)
