@@ -101,6 +101,8 @@ def _best(given: list[Answer]) -> str:
 
 
 _UNKNOWN = "not readable here"
+# How facts of a machine are shown that are not plain counts.
+_UNITS = {"frequency": words.hertz, "memory": words.size, "temperature": "{:.0f} °C".format}
 # What each of an answer's numbers is called in a sentence.
 _PHRASES = ("{} the teacher's speed", "{} the size of its file", "{} points of accuracy")
 
@@ -176,7 +178,10 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
         return [pair for key, item in value.items() for pair in _flat(item, f"{prefix} {key}".strip())]
     if isinstance(value, list | tuple):
         return [(prefix.replace("_", " "), ", ".join(map(str, value)) or "none")]
-    return [(prefix.replace("_", " "), _UNKNOWN if value is None or value == {} else str(value))]
+    if value is None or value == {}:
+        return [(prefix.replace("_", " "), _UNKNOWN)]
+    show = _UNITS.get(prefix.rpartition(" ")[2], str)
+    return [(prefix.replace("_", " "), show(value) if isinstance(value, int | float) else str(value))]
 
 
 def _by_measurement(value: Any) -> list[tuple[str, list[tuple[str, str]]]]:

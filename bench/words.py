@@ -29,6 +29,11 @@ def size(value: float) -> str:
     return _scaled(value, _SIZES)
 
 
+def hertz(value: float) -> str:
+    """``2.6e9`` is ``2.60 GHz``."""
+    return f"{digits(value / 1e9)} GHz"
+
+
 def ratio(interval: Interval) -> str:
     """``3.21x [3.10, 3.33]``."""
     return f"{times(interval.value)} {bracket(interval)}"

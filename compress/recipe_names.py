@@ -23,6 +23,7 @@ ARCHITECTURES = {
     "dscnn": "compress.models.dscnn:dscnn",
     "resnet": "compress.models.resnet:resnet",
 }
+CHECKPOINTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 # What a source is given from the fields of `data:` itself; its other keywords are its options.
 COMMON = ("path", "validation", "calibration", "seed")
 

@@ -99,13 +99,12 @@ def _execute(
             continue
         started = time.perf_counter()
         inputs = {role: artifacts[label] for role, label in step.inputs.items()}
-        if remeasure and step.kind == "measure":
-            store.discard(step.key)
-        artifact = store.get(step.key)
+        again = remeasure and step.kind == "measure"
+        artifact = None if again else store.get(step.key)
         cached = artifact is not None
         if artifact is None:
             context.emit(Event("start", step.label, message=step.words))
-            artifact = store.build(step.key, step.kind, _maker(step, inputs, context))
+            artifact = store.build(step.key, step.kind, _maker(step, inputs, context), anew=again)
         seconds = time.perf_counter() - started
         context.emit(Event("cached" if cached else "done", step.label, seconds=seconds))
         artifacts[step.label] = artifact

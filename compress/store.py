@@ -74,24 +74,19 @@ class Store:
                     self._set_aside(key, damage)
         return artifact
 
-    def build(self, key: str, kind: str, make: Callable[[Path], Mapping[str, Any]]) -> Artifact:
+    def build(self, key: str, kind: str, make: Callable[[Path], Mapping[str, Any]], *, anew: bool = False) -> Artifact:
         """The artifact under ``key``: the finished one, or what ``make(work)`` now writes into the folder ``work``.
 
-        ``make`` returns the artifact's meta (JSON). What it keeps in ``work / "resume"`` is there again when a killed
-        run is repeated, and is not part of the artifact. Raises :class:`StoreError` when the store cannot be written.
+        ``anew``: make it again, in place of the finished one, which stays until the new one is. ``make`` returns the
+        artifact's meta (JSON). What it keeps in ``work / "resume"`` is there again when a killed run is repeated, and
+        is not part of the artifact. Raises :class:`StoreError` when the store cannot be written.
         """
         with self._faults(), self._lock(key):
-            if (artifact := self._take(key)) is not None:
+            if (artifact := self._take(key)) is not None and not anew:
                 return artifact
             work = self._fresh_work(key)
             meta = make(work)
             return self._seal(key, kind, meta, work)
-
-    def discard(self, key: str) -> None:
-        """Forget an artifact, so that the next build makes it anew."""
-        if (self._objects / key).exists():
-            with self._faults(), self._lock(key):
-                self._remove(self._objects / key)
 
     def artifacts(self) -> Iterator[Artifact]:
         """All finished artifacts whose manifest can be read, oldest first."""
@@ -163,6 +158,8 @@ class Store:
         self._objects.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(work / RESUME, ignore_errors=True)  # last: until here a kill costs no training
         fsync(work)
+        if (self._objects / key).exists():
+            self._remove(self._objects / key)
         os.rename(work, self._objects / key)
         fsync(self._objects)
         return replace(artifact, path=self._objects / key)

@@ -185,12 +185,24 @@ def test_errors_of_the_stage_itself_pass_through(store, tmp_path, folder):
         store.build(KEY, "teacher", lambda work: missing.read_text())
 
 
-def test_discarded_artifact_is_made_again(store):
-    store.discard(KEY)
+def test_an_artifact_made_anew_takes_the_place_of_the_old_one(store):
     store.build(KEY, "measure", write_two_files)
-    store.discard(KEY)
-    assert store.get(KEY) is None
+
+    def other(work):
+        (work / "calls.npz").write_bytes(b"new")
+        assert store.get(KEY) is not None  # the old one stays until the new one is whole
+        return {}
+
+    store.build(KEY, "measure", other, anew=True)
+    assert list(store.get(KEY).files) == ["calls.npz"]
     assert list((store.root / "aside").iterdir()) == []
+
+
+def test_an_artifact_stays_when_making_it_anew_fails(store):
+    store.build(KEY, "measure", write_two_files)
+    with pytest.raises(ZeroDivisionError):
+        store.build(KEY, "measure", lambda work: 1 / 0, anew=True)
+    assert store.get(KEY, verify=True) is not None
 
 
 def test_gc_deletes_what_was_not_used_and_keeps_the_rest(store):

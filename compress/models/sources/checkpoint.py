@@ -18,18 +18,18 @@ from torch import Tensor
 
 from compress.errors import ModelError
 from compress.models.weights import read_safetensors
+from compress.recipe_names import CHECKPOINTS
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "backbone.")
 CONTAINERS = ("state_dict", "model_state_dict", "model", "network", "net")
-_PICKLES = (".pt", ".pth", ".ckpt", ".bin")
 
 
 def read(path: Path) -> dict[str, Tensor]:
     """The named tensors of ``path``. Raises :class:`ModelError`; never runs code from the file."""
     if path.suffix == ".safetensors":
         return read_safetensors(path)
-    if path.suffix not in _PICKLES:
-        allowed = ", ".join((".safetensors", *_PICKLES))
+    if path.suffix not in CHECKPOINTS:
+        allowed = ", ".join(CHECKPOINTS)
         raise ModelError(f"{path}: {path.suffix or 'no suffix'} is not a kind of checkpoint; use one of {allowed}")
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
