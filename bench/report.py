@@ -184,6 +184,17 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix.replace("_", " "), show(value) if isinstance(value, int | float) else str(value))]
 
 
+def _by_reason(floating: dict[str, str]) -> list[tuple[str, str]]:
+    """(reason, names): layers that are in float for one reason are told together, at most a few by name."""
+    groups: dict[str, list[str]] = {}
+    for name, why in floating.items():
+        groups.setdefault(why, []).append(name)
+    return [
+        (why, ", ".join(names[:4]) + (f" and {len(names) - 4} more" * (len(names) > 4)))
+        for why, names in groups.items()
+    ]
+
+
 def _by_measurement(value: Any) -> list[tuple[str, list[tuple[str, str]]]]:
     """(measurements, facts) of a dict by measurement: those with the same facts are one entry.
 
@@ -218,11 +229,13 @@ def _template() -> Template:
     engine.filters |= {
         "facts": _flat,
         "by_measurement": _by_measurement,
+        "by_reason": _by_reason,
         "met": met,
         "points": words.points,
         "duration": duration,
         "ratio": words.ratio,
         "seconds": words.seconds,
+        "size": words.size,
         "step": words.step,
         "agreement": _agreement,
     }

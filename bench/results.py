@@ -102,6 +102,21 @@ class Accuracy(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage(_Strict):
+    """What of a quantized file runs in integers: ``int8`` of ``layers`` convolutions and matrix products.
+
+    ``floating``: the others by name, with the reason. ``unfused``: quantizers and dequantizers that cost time and save
+    none. ``weight_bytes``: bytes of the stored weights by number format.
+    """
+
+    int8: int
+    layers: int
+    unfused: int
+    floating: dict[str, str] = field(default_factory=dict)
+    weight_bytes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Variant(_Strict):
     """One model file on one runtime of one target.
 
@@ -109,6 +124,7 @@ class Variant(_Strict):
     runtime. ``size``: bytes of all its files. ``not_measured``: why there is no latency here, in words.
     ``agreement``: shares of equal argmax with ``torch`` (PyTorch, the same step) and ``float`` (the file int8 was
     made from), and the largest difference of a logit to each: ``max_abs_diff`` and ``float_max_abs_diff``.
+    ``coverage``: of quantized files.
     """
 
     id: str
@@ -129,6 +145,7 @@ class Variant(_Strict):
     memory: Memory | None = None
     accuracy: Accuracy | None = None
     agreement: dict[str, float] = field(default_factory=dict)
+    coverage: Coverage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,7 +230,7 @@ class _Case:
         return factor is not None and factor >= (WORTHWHILE if what == "size" else WORTHWHILE_MEMORY)
 
     def _speed_words(self) -> str:
-        quantized = "int8" in self.variant.precision and self.reference.precision == "fp32"
+        quantized = self.variant.precision.startswith("int8") and self.reference.precision == "fp32"
         said = f"{words.ratio(self.speed)} the speed of {self.called} here"
         if quantized and self.variant.parent == self.reference.id:
             said = f"{words.ratio(self.speed)} the speed of {self.reference.precision} here"

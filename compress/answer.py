@@ -6,7 +6,6 @@ each call, so a reader with the store can recompute the table.
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -17,17 +16,19 @@ import numpy as np
 
 from compress.bench import stats
 from compress.bench.budget import check_budget
-from compress.bench.results import Accuracy, Interval, Latency, Memory, Results, StageRecord, Variant
+from compress.bench.results import Accuracy, Coverage, Interval, Latency, Memory, Results, StageRecord, Variant
 from compress.bench.verdict import judge, judge_students
 from compress.compare.agreement import agreement
 from compress.data.dataset import SPLITS, Dataset
+from compress.packages import version
 from compress.plan import Plan, VariantPlan
 from compress.recipe import Recipe
 from compress.store import Artifact
 from edge_runtime import machine
 
-MODEL_SUFFIXES = (".onnx", ".xml", ".bin", ".safetensors")
+MODEL_SUFFIXES = (".onnx", ".xml", ".bin", ".tflite", ".safetensors")
 LIBRARIES = ("compress", "edge-runtime", "numpy", "torch", "torch-pruning", "onnx", "onnxruntime", "openvino", "nncf")
+LIBRARIES += ("torchao", "ai-edge-litert", "ai-edge-quantizer")
 
 
 class Answer:
@@ -36,7 +37,7 @@ class Answer:
     def __init__(self, recipe: Recipe, plan: Plan, data: Dataset, artifacts: dict[str, Artifact]) -> None:
         self._recipe, self._plan, self._data, self._artifacts = recipe, plan, data, artifacts
         self._logits: dict[str, np.ndarray] = {}
-        self._calls: dict[str, dict[str, list[np.ndarray]]] = {}
+        self._calls: dict[str, tuple[dict[str, list[np.ndarray]], np.ndarray]] = {}
 
     def results(self, stages: list[StageRecord]) -> Results:
         """Rows in the order of the plan, then the verdicts and the budget drawn from them."""
@@ -48,8 +49,8 @@ class Answer:
         return Results(
             name=self._recipe.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            recipe=self._recipe.model_dump(mode="json", exclude_none=True),
-            environment=_environment(here),
+            recipe=self._recipe.model_dump(mode="json", exclude_unset=True),
+            environment=_environment(here) | {"folder": str(self._recipe.folder.resolve())},
             conditions={label: found.meta["conditions"] for label, found in self._measurements().items()},
             data=self._describe_data(),
             method=self._method(),
@@ -75,6 +76,7 @@ class Answer:
             threads=self._recipe.measure.threads,
             batch=self._recipe.measure.batch,
             not_measured=plan.not_measured,
+            coverage=_coverage(file),
         )
         if plan.not_measured:
             return row
@@ -104,7 +106,7 @@ class Answer:
 
     def _latency(self, plan: VariantPlan) -> Latency:
         """Ratios only between calls that were interleaved in one measurement."""
-        calls = self._timed(plan.measure)
+        calls, placements = self._timed(plan.measure)
         name = _name(plan)
         ratios = {}
         for what, other in (
@@ -112,10 +114,10 @@ class Answer:
             ("ratio_to_parent", self._parent_of(plan)),
         ):
             if other is not None and other is not plan and other.measure == plan.measure:
-                ratios[what] = _ratio(calls[_name(other)], calls[name])
+                ratios[what] = _ratio(calls[_name(other)], calls[name], placements)
         if "torch" in calls and name != "torch":
-            ratios["ratio_to_torch"] = _ratio(calls["torch"], calls[name])
-        return stats.summarize_latency(calls[name], self._recipe.measure.batch, **ratios)
+            ratios["ratio_to_torch"] = _ratio(calls["torch"], calls[name], placements)
+        return stats.summarize_latency(calls[name], self._recipe.measure.batch, placements=placements, **ratios)
 
     def _memory(self, plan: VariantPlan) -> Memory | None:
         found = self._artifacts[plan.measure].meta["memory"].get(_name(plan))
@@ -136,15 +138,16 @@ class Answer:
             self._logits[label] = np.load(self._artifacts[label].file("logits.npy"))
         return self._logits[label]
 
-    def _timed(self, label: str) -> dict[str, list[np.ndarray]]:
-        """Seconds of each call by variant, a list of rounds."""
+    def _timed(self, label: str) -> tuple[dict[str, list[np.ndarray]], np.ndarray]:
+        """Seconds of each call by variant, a list of rounds; and which opening of the models each round ran on."""
         if label not in self._calls:
             with np.load(self._artifacts[label].file("calls.npz")) as arrays:
                 names = [key.removesuffix(":seconds") for key in arrays.files if key.endswith(":seconds")]
-                self._calls[label] = {
+                calls = {
                     name: np.split(arrays[f"{name}:seconds"], np.flatnonzero(np.diff(arrays[f"{name}:round"])) + 1)
                     for name in names
                 }
+                self._calls[label] = calls, arrays["placement"]
         return self._calls[label]
 
     def _describe_data(self) -> dict[str, Any]:
@@ -166,7 +169,8 @@ class Answer:
     def _method(self) -> dict[str, Any]:
         return {
             "latency": {label: found.meta["method"] for label, found in self._measurements().items()},
-            "ratio": "median over rounds of paired ratios of block medians, 95 % interval from a bootstrap over rounds",
+            "ratio": "paired ratios of block medians; the median of the rounds of each opening of the models, over the "
+            "openings Hodges-Lehmann, with Wilcoxon's 95 % interval (opened once: median, bootstrap over rounds)",
             "accuracy": "whole test split, once, through the session of the row; Wilson interval; "
             "differences paired, Tango interval and exact McNemar",
             "memory": "resident set of a fresh process for each row",
@@ -178,9 +182,20 @@ def _name(plan: VariantPlan) -> str:
     return "torch" if plan.runtime == "pytorch" else plan.id
 
 
-def _ratio(reference: list[np.ndarray], other: list[np.ndarray]) -> Interval:
+def _coverage(file: Artifact) -> Coverage | None:
+    found = file.meta.get("coverage")
+    return found and Coverage(
+        int8=sum(found["int8"].values()),
+        layers=sum(found["int8"].values()) + sum(found["floating"].values()),
+        unfused=len(found["unfused"]),
+        floating={layer["name"]: layer["why"] for layer in found["layers"] if not layer["int8"]},
+        weight_bytes=found["weight_bytes"],
+    )
+
+
+def _ratio(reference: list[np.ndarray], other: list[np.ndarray], placements: np.ndarray) -> Interval:
     medians = [np.array([np.median(block) for block in rounds]) for rounds in (reference, other)]
-    return stats.ratio_interval(*medians)
+    return stats.ratio_interval(*medians, placements)
 
 
 def _size(artifact: Artifact) -> int:
@@ -189,5 +204,5 @@ def _size(artifact: Artifact) -> int:
 
 
 def _environment(here: machine.Machine) -> dict[str, Any]:
-    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    versions = {name: found for name in LIBRARIES if (found := version(name))}
     return {"machine": asdict(here), "python": platform.python_version(), "versions": versions}

@@ -25,6 +25,14 @@ class ExportError(CompressError):
     """A model could not be exported to a runtime's format, or the export differs from the model."""
 
 
+class QuantizationError(CompressError):
+    """A model cannot be quantized as asked, or the quantized file is not what was asked for."""
+
+
+class ToolError(CompressError):
+    """A tool that lives in an environment of its own is not installed there, or failed."""
+
+
 class StoreError(CompressError):
     """The artifact store is damaged or cannot be written."""
 

@@ -2,7 +2,7 @@
 
 1. The teacher, then the recipe's stages in their order; each gives a network, which is exported at once for every
    runtime asked for, so that a network that cannot be exported fails before the next training.
-2. Quantization, once for every runtime and distinct scheme of the targets.
+2. Quantization, each alternative once for every runtime and distinct scheme of the targets.
 3. Only then the test split: every file is evaluated once, and every target that this machine can stand for is measured.
 4. The report.
 
@@ -17,15 +17,17 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from compress import isolated
 from compress import plan_keys as keys
 from compress import plan_words as words
 from compress.plan_keys import Facts
-from compress.recipe import RUNTIMES, Recipe, Stage, TargetChoice
+from compress.quantize import method
+from compress.recipe import ON_REQUEST, RUNTIMES, Quantize, Recipe, Stage, TargetChoice
 from compress.store import Store
-from compress.targets.scheme import scheme
+from compress.targets.scheme import Scheme, scheme
 from compress.targets.target import Target, load_target
 
-FORMATS = {"onnxruntime": "onnx", "openvino": "openvino"}
+FORMATS = {"onnxruntime": "onnx", "openvino": "openvino", "tensorrt": "onnx", "litert": "litert"}
 Settings = TypeVar("Settings", bound=BaseModel)
 
 __all__ = ["Facts", "Plan", "Step", "VariantPlan", "plan"]
@@ -105,7 +107,8 @@ class _Place:
     @classmethod
     def of(cls, recipe: Recipe, choice: TargetChoice, facts: Facts) -> _Place:
         target = load_target(recipe.target(choice))
-        runtimes = choice.runtimes or tuple(runtime for runtime in target.runtimes if runtime in RUNTIMES)
+        built = [runtime for runtime in target.runtimes if runtime in RUNTIMES]
+        runtimes = choice.runtimes or [runtime for runtime in built if runtime not in ON_REQUEST]
         measurable, reason = target.measurable_here(facts.machine)
         return cls(target, tuple(runtimes), None if measurable else reason)
 
@@ -117,6 +120,7 @@ class _Planner:
         self._places = [_Place.of(recipe, choice, facts) for choice in recipe.targets]
         self._runtimes = [runtime for runtime in FORMATS if any(runtime in p.runtimes for p in self._places)]
         self._networks: list[str] = []  # labels of the steps that give a network, in order
+        self._alternatives = [stage.quantize for stage in recipe.stages if stage.quantize]
         self._has_torch = recipe.teacher.onnx is None
 
     def plan(self) -> Plan:
@@ -168,11 +172,16 @@ class _Planner:
 
     def _exports(self, network: str) -> None:
         self._networks.append(network)
-        source = network
-        for name in ("onnx", "openvino") if "openvino" in self._runtimes else ("onnx",):
-            label = f"{network}/{name}"
-            self._add(Step(label, "export", {"model": source}, {"format": name}, *words.export(network, name)))
-            source = label  # OpenVINO converts the ONNX file
+        wanted = {FORMATS[runtime] for runtime in self._runtimes}
+        self._export(network, "onnx", network)
+        if "openvino" in wanted:
+            self._export(network, "openvino", f"{network}/onnx")
+        if "litert" in wanted:
+            self._export(network, "litert", network, converter=keys.content(isolated.LISTS / "litert.txt"))
+
+    def _export(self, network: str, name: str, source: str, **settings: str) -> None:
+        told = words.export(network, name)
+        self._add(Step(f"{network}/{name}", "export", {"model": source}, {"format": name, **settings}, *told))
 
     def _rows(self, place: _Place) -> list[VariantPlan]:
         """The rows of one target. PyTorch's teacher is one where the target is measured: the reference."""
@@ -184,10 +193,11 @@ class _Planner:
             for order, network in enumerate(self._networks):
                 rows.append(self._row(place, runtime, network, order, parent, f"{network}/{FORMATS[runtime]}", runtime))
                 parent = rows[-1].id
-            if self._recipe.stages and (settings := self._recipe.stages[-1].quantize):
-                file = self._quantize(settings, place.target, runtime)
-                row = self._row(place, runtime, "quantize", len(self._networks), parent, file, runtime)
-                rows.append(replace(row, precision=settings.to))
+            for index, settings in enumerate(self._alternatives):
+                name = f"quantize-{index + 1}" if index else "quantize"
+                file = self._quantize(name, settings, place, runtime)
+                row = self._row(place, runtime, name, len(self._networks) + index, parent, file, runtime)
+                rows.append(replace(row, precision=words.precision(settings)))
         return rows
 
     def _row(
@@ -209,16 +219,46 @@ class _Planner:
             not_measured=place.obstacle,
         )
 
-    def _quantize(self, settings: BaseModel, target: Target, runtime: str) -> str:
-        """Add the step for this target's scheme, unless another target has the same one; return its label."""
-        chosen = scheme(target, runtime)
-        described = asdict(chosen)
-        label = f"quantize/{runtime}/{chosen.name}"
-        inputs = {"model": f"{self._networks[-1]}/{FORMATS[runtime]}"}
-        told = words.quantize(settings, runtime, chosen.name, self._facts.samples)
-        dumped = settings.model_dump(mode="json") | {"runtime": runtime, "scheme": described}
+    def _quantize(self, name: str, settings: Quantize, place: _Place, runtime: str) -> str:
+        """Add the step that makes this file, unless another target has the same one; return its label."""
+        asked = method(settings)
+        if not asked.integer:
+            return self._quantize_step(f"{name}/{runtime}/{settings.to}", settings, runtime, None)
+        forced = settings.scheme.model_dump() if settings.scheme else {}
+        chosen = scheme(place.target, runtime, **forced)
+        label, here = f"{name}/{runtime}/{chosen.name}", {}
+        if asked.measures or settings.max_drop is not None:
+            # What pays is found out on the target: the file, or what is told of it, is no other target's.
+            label += f"/{place.target.name}"
+            here = self._facts.identity() if place.obstacle is None else {}
+        trained = None
+        if asked.trains and runtime == "openvino":  # one training for both: OpenVINO reads the trained ONNX file
+            twin = replace(chosen, runtime="onnxruntime")
+            trained = label.replace("/openvino/", "/onnxruntime/")
+            self._quantize_step(trained, settings, "onnxruntime", twin, here)
+        return self._quantize_step(label, settings, runtime, chosen, here, trained)
+
+    def _quantize_step(
+        self,
+        label: str,
+        settings: Quantize,
+        runtime: str,
+        chosen: Scheme | None,
+        here: dict[str, Any] | None = None,
+        trained: str | None = None,
+    ) -> str:
+        network = self._networks[-1]
+        if trained:
+            inputs = {"model": f"{network}/{FORMATS[runtime]}", "trained": trained}
+        else:
+            inputs = {"model": f"{network}/{FORMATS[runtime]}", "onnx": f"{network}/onnx"}
+            inputs |= {"network": network, "teacher": "teacher"} if method(settings).trains else {}
+        told = words.quantize(settings, runtime, chosen and chosen.name, self._facts.samples)
+        dumped = settings.model_dump(mode="json") | {"runtime": runtime, "measurable": bool(here)}
+        # The scheme in full, not its name: the file changes with what the name stands for.
+        dumped["arithmetic"] = chosen and asdict(chosen)
         if label not in self._steps:
-            self._add(Step(label, "quantize", inputs, dumped, *told))
+            self._add(Step(label, "quantize", inputs, dumped, *told, facts=here or {}))
         return label
 
     def _evaluate(self, file: str, runtime: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import compress
 from compress.digest import digest, file_digest
+from compress.packages import version
 from compress.recipe_names import own_code
 from edge_runtime.machine import Machine, detect
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onnx import TensorProto
 
 # Raise a kind's number whenever its code changes what it makes from the same inputs.
-VERSIONS = {"teacher": 1, "prune": 1, "distill": 1, "export": 2, "quantize": 1, "evaluate": 1, "measure": 2}
+VERSIONS = {"teacher": 1, "prune": 1, "distill": 1, "export": 3, "quantize": 2, "evaluate": 1, "measure": 3}
 SAVED_WEIGHTS, SAVED_SPEC = "model.safetensors", "model.json"  # as in compress.models.spec, which needs torch
 TORCH = ("torch", "numpy", "safetensors")
 LIBRARIES = {
@@ -27,11 +27,16 @@ LIBRARIES = {
     "distill": TORCH,
     "export/onnx": ("torch", "onnx", "onnxscript"),
     "export/openvino": ("openvino",),
-    "quantize/onnxruntime": ("onnxruntime", "onnx", "numpy"),
-    "quantize/openvino": ("openvino", "nncf", "numpy"),
+    "quantize/onnxruntime": ("onnxruntime", "onnx", "numpy", "torch", "torchao"),
+    "export/litert": ("torch", "ai-edge-litert"),
+    "quantize/tensorrt": ("onnxruntime", "onnx", "numpy", "torch", "torchao"),
+    "quantize/litert": ("ai-edge-quantizer", "ai-edge-litert", "numpy"),
+    "quantize/openvino": ("openvino", "nncf", "onnxruntime", "onnx", "numpy"),
     "evaluate/pytorch": TORCH,
     "evaluate/onnxruntime": ("onnxruntime",),
     "evaluate/openvino": ("openvino",),
+    "evaluate/litert": ("ai-edge-litert",),
+    "measure/litert": ("ai-edge-litert", "torch", "edge-runtime"),
     "measure/onnxruntime": ("onnxruntime", "torch", "edge-runtime"),
     "measure/openvino": ("openvino", "torch", "edge-runtime"),
 }
@@ -57,16 +62,12 @@ class Facts:
 
 
 def libraries(kind: str, variant: str) -> dict[str, str]:
-    """Versions of the installed packages that matter to a kind of step; ``variant``: its format or runtime."""
+    """Versions of the installed packages that matter to a kind of step; ``variant``: its format or runtime.
+
+    A plan can be made where it cannot be run.
+    """
     names = LIBRARIES.get(kind) or LIBRARIES.get(f"{kind}/{variant}", ())
-    return {"compress": compress.__version__} | {name: _version(name) for name in names}
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # a plan can be made where it cannot be run
-        return "not installed"
+    return {"compress": compress.__version__} | {name: version(name) or "not installed" for name in names}
 
 
 def content(path: Path) -> str:

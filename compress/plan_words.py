@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from compress.quantize import method
 from compress.recipe import Distill, Prune, Quantize, Teacher, Training
 
 Samples = dict[str, int] | None
@@ -35,12 +36,29 @@ def distill(settings: Distill, samples: Samples, current: str) -> tuple[str, str
 
 
 def export(name: str, to: str) -> tuple[str, str]:
-    return f"write '{name}' for {'OpenVINO' if to == 'openvino' else 'ONNX'}", ""
+    return f"write '{name}' for { {'onnx': 'ONNX', 'openvino': 'OpenVINO', 'litert': 'LiteRT'}[to] }", ""
 
 
-def quantize(settings: Quantize, runtime: str, scheme: str, samples: Samples) -> tuple[str, str]:
+def quantize(settings: Quantize, runtime: str, scheme: str | None, samples: Samples) -> tuple[str, str]:
     held = settings.samples if samples is None else min(settings.samples, samples["calibration"])
-    return f"{settings.to} for {runtime} ({scheme}), ranges by {settings.calibration}", f"{held:,} samples"
+    words = f"{precision(settings)} for {runtime}"
+    if scheme is None:
+        return words, ""
+    asked = method(settings)
+    if asked.trains and settings.training:
+        return f"{words} ({scheme})", training(settings.training, samples)
+    if settings.method == "dynamic":
+        return f"{words} ({scheme})", ""
+    return f"{words} ({scheme}), ranges by {settings.calibration}", f"{held:,} samples"
+
+
+def precision(settings: Quantize) -> str:
+    """What the answer's table calls the numbers of a quantized model; all that compute in int8 begin with it."""
+    if settings.to == "int8":
+        return "int8" if settings.method == "static" else f"int8 {settings.method}"
+    return {"mixed": "int8 mixed", "int8-weights": "8-bit weights", "int4-weights": "4-bit weights"}.get(
+        settings.to, settings.to
+    )
 
 
 def evaluate(runtime: str, samples: Samples) -> tuple[str, str]:

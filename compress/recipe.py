@@ -28,7 +28,9 @@ from pydantic_core import CoreSchema
 from compress.quantities import Duration, Factor, Fraction, Size
 from compress.recipe_names import ARCHITECTURES, SOURCES, located
 
-RUNTIMES = ("onnxruntime", "openvino")
+RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "litert")
+ON_REQUEST = ("litert",)
+"""Runtimes that are built for only where a recipe names them: the converter is an environment of its own."""
 STAGES = ("prune", "distill", "quantize")
 # `package.module:callable`: the user's own code, importable from the working folder or the recipe's folder.
 CALLABLE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
@@ -110,7 +112,7 @@ class Teacher(_Model):
     )
     arguments: Arguments = Field({}, description="keyword arguments of the architecture")
     checkpoint: Text | None = Field(
-        None, description="weights, relative to the recipe: .safetensors, or a .pt/.pth that holds a plain state dict"
+        None, description="weights, relative to the recipe: .safetensors, or .pt, .pth, .ckpt, .bin: a plain state dict"
     )
     huggingface: Text | None = Field(
         None, description="an image classifier of transformers: a folder relative to the recipe, or a hub id"
@@ -168,14 +170,60 @@ class Distill(_Model):
     training: Training = Field(Training(), description="how the student is trained")
 
 
-class Quantize(_Model):
-    """Weights and activations in 8-bit integers, by the scheme that suits each target. The last stage."""
+class QuantTraining(Training):
+    """Training with rounding simulated: short and gentle, the weights are good already."""
 
-    to: Literal["int8"] = Field("int8", description="the number format")
-    calibration: Literal["minmax", "entropy", "percentile"] = Field(
+    epochs: int = Field(3, ge=1, le=100_000, description="passes over the training split")
+    lr: float = Field(0.005, gt=0, le=100, description="peak of the one-cycle learning rate")
+
+
+class ForcedScheme(_Model):
+    """Another integer scheme than the target's own. If its sums overflow there, the loss is predicted and told."""
+
+    activations: Literal["u8", "s8"] | None = Field(None, description="null: as the target wants")
+    weight_bits: Literal[7, 8] | None = Field(None, description="null: as the target wants")
+
+
+class Quantize(_Model):
+    """Smaller numbers, by the scheme that suits each target. Comes after all other stages; several are alternatives,
+    each made from the float network before the first of them."""
+
+    to: Literal["int8", "mixed", "int8-weights", "int4-weights", "fp16", "bf16"] = Field(
+        "int8",
+        description="int8: weights and activations; mixed: int8, but in float what costs accuracy or gains no time; "
+        "int8-weights, int4-weights: weights only, computed in float; fp16, bf16: 16-bit floats",
+    )
+    method: Literal["static", "nncf", "dynamic", "qat", "fx"] = Field(
+        "static",
+        description="how int8 is reached: static: ranges from calibration samples; nncf: the same by OpenVINO's own "
+        "quantizer; dynamic: activations are scaled as they come (transformers); qat: training with rounding "
+        "simulated, on the teacher's answers; fx: PyTorch's deprecated FX flow, for models prepared with it (trains "
+        "where `training` is given)",
+    )
+    calibration: Literal["minmax", "entropy", "percentile", "mse"] = Field(
         "minmax", description="how the ranges of activations are set from the calibration split"
     )
     samples: int = Field(512, ge=1, description="calibration samples used, at most those there are")
+    equalize: bool = Field(
+        False, description="even out the weight ranges of neighbouring layers first (Nagel et al., 2019)"
+    )
+    smooth: float | None = Field(
+        None, ge=0, le=1, description="SmoothQuant's alpha: move so much of the activations' spread into the weights"
+    )
+    bias_correction: bool = Field(True, description="take the mean error that rounding leaves out of the biases")
+    rounding: Literal["nearest", "learned"] = Field(
+        "nearest", description="learned: round each weight up or down as its layer's output wants (AdaRound)"
+    )
+    training: QuantTraining | None = Field(None, description="of qat and fx; null: the defaults for qat, none for fx")
+    temperature: float = Field(4.0, gt=0, le=1000, description="of distillation while training")
+    weight: float = Field(0.9, ge=0, le=1, description="share of the teacher in the loss while training")
+    max_drop: Fraction | None = Field(
+        None,
+        description="largest loss of validation accuracy against the float parent, by the upper end of its 95 % "
+        "interval: a fraction, or '0.5%'",
+    )
+    scheme: ForcedScheme | None = Field(None, description="force another integer scheme than the target's")
+    group: int = Field(32, ge=16, le=256, description="weights that share a scale in int4-weights")
 
 
 class Stage(_Model):
@@ -183,7 +231,7 @@ class Stage(_Model):
 
     prune: Prune | None = Field(None, description="remove channels")
     distill: Distill | None = Field(None, description="train a student on the teacher's answers")
-    quantize: Quantize | None = Field(None, description="8-bit integers; the last stage")
+    quantize: Quantize | None = Field(None, description="smaller numbers; after all other stages")
 
     @model_validator(mode="before")
     @classmethod
@@ -221,7 +269,7 @@ class TargetChoice(_Model):
     name: Text = Field(
         description="as in `compress targets`, or this-machine, or a YAML file of your own relative to the recipe"
     )
-    runtimes: tuple[Text, ...] | None = Field(None, min_length=1, description="null: every runtime the target has")
+    runtimes: tuple[Text, ...] | None = Field(None, min_length=1, description="null: all the target has, except litert")
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

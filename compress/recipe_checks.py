@@ -15,12 +15,12 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from compress.errors import CompressError
-from compress.recipe import CALLABLE, RUNTIMES, Recipe, Teacher
-from compress.recipe_names import ARCHITECTURES, SOURCES, own_code, unknown_arguments, unknown_options
+from compress.quantize import method
+from compress.recipe import CALLABLE, ON_REQUEST, RUNTIMES, Quantize, Recipe, Teacher
+from compress.recipe_names import ARCHITECTURES, CHECKPOINTS, SOURCES, own_code, unknown_arguments, unknown_options
 from compress.suggest import did_you_mean
 
 TEACHERS = ("checkpoint", "huggingface", "onnx", "train")
-CHECKPOINTS = (".safetensors", ".pt", ".pth")
 # What data.path is, for the sources that do not take both.
 PATHS = {
     "fashion-mnist": ("folder", Path.is_dir),
@@ -124,13 +124,17 @@ def _data(recipe: Recipe) -> Iterator[Problem]:
 
 def _stages(recipe: Recipe) -> Iterator[Problem]:
     changed = False
-    last = len(recipe.stages) - 1
+    quantized = [index for index, stage in enumerate(recipe.stages) if stage.quantize]
     for index, stage in enumerate(recipe.stages):
         where = ("stages", index, stage.kind)
         if _sources(recipe.teacher) == ["onnx"] and stage.kind != "quantize":
             yield Problem(where, "an ONNX teacher can only be quantized: for this, give a checkpoint and architecture")
-        if stage.quantize and index != last:
-            yield Problem(where, "quantize comes last, and once: an int8 model cannot be pruned or trained further")
+        if stage.quantize:
+            if any(not later.quantize for later in recipe.stages[index:]):
+                yield Problem(where, "quantize comes last: an int8 model cannot be pruned or trained further")
+            yield from _quantize(recipe, stage.quantize, where)
+            if any(recipe.stages[other].quantize == stage.quantize for other in quantized if other < index):
+                yield Problem(where, "is listed twice: alternatives differ in something")
         if stage.prune:
             if (stage.prune.ratio is None) == (stage.prune.macs is None):
                 yield Problem(where, "give exactly one of ratio (channels to remove) and macs (share of work to leave)")
@@ -139,6 +143,33 @@ def _stages(recipe: Recipe) -> Iterator[Problem]:
             if stage.distill.architecture is None and not changed:
                 yield Problem(where, "would distil the teacher into itself: prune first, or give an architecture")
             changed = True
+
+
+def _quantize(recipe: Recipe, settings: Quantize, where: tuple[str | int, ...]) -> Iterator[Problem]:
+    """Settings that this way of quantizing has no use for; an answer that ignores them would not be what was asked."""
+    asked, plain = method(settings), Quantize()
+    given = {key for key in Quantize.model_fields if getattr(settings, key) != getattr(plain, key)}
+    if _sources(recipe.teacher) == ["onnx"] and asked.trains:
+        yield Problem(where, f"method {settings.method} trains, which an ONNX teacher cannot: use method static")
+    if settings.to != "int8" and "method" in given:
+        yield Problem((*where, "method"), f"belongs to `to: int8`; {settings.to} has one way only: remove this key")
+    for key, usable, what in (
+        ("calibration", asked.integer and settings.method != "dynamic", "sets ranges of activations"),
+        ("samples", settings.to != "bf16" and settings.method != "dynamic", "counts calibration samples"),
+        ("equalize", asked.module in ("static", "mixed"), "belongs to static int8"),
+        ("smooth", asked.module in ("static", "nncf", "mixed"), "belongs to static int8"),
+        ("bias_correction", asked.module in ("static", "nncf", "mixed"), "belongs to static int8"),
+        ("rounding", asked.module == "static", "belongs to static int8"),
+        ("training", asked.trains, "belongs to methods qat and fx"),
+        ("temperature", asked.trains, "belongs to methods qat and fx"),
+        ("weight", asked.trains, "belongs to methods qat and fx"),
+        ("max_drop", asked.integer, "belongs to int8 and mixed"),
+        ("scheme", asked.integer, "belongs to int8 and mixed"),
+        ("group", settings.to == "int4-weights", "belongs to int4-weights"),
+    ):
+        if key in given and not usable:
+            way = settings.to if settings.to != "int8" else f"method {settings.method}"
+            yield Problem((*where, key), f"{what}; {way} has no use for it: remove this key")
 
 
 def _targets(recipe: Recipe) -> Iterator[Problem]:
@@ -182,5 +213,20 @@ def _unknown_targets(recipe: Recipe) -> Iterator[Problem]:
             if runtime not in built:
                 message = f"'{choice.name}' has no runtime '{runtime}' that can be built for"
                 yield Problem(("targets", index, "runtimes", position), f"{message}; {did_you_mean(runtime, built)}")
+        for position, stage in enumerate(recipe.stages):
+            if stage.quantize:
+                asked = choice.runtimes or [runtime for runtime in built if runtime not in ON_REQUEST]
+                yield from _unsupported(stage.quantize, asked, choice.name, position)
+        if "litert" in (choice.runtimes or ()) and _sources(recipe.teacher) == ["onnx"]:
+            yield Problem(("targets", index, "runtimes"), "litert is written from PyTorch: an ONNX teacher has none")
         if not built:
             yield Problem(("targets", index), f"none of the runtimes of '{choice.name}' can be built for yet")
+
+
+def _unsupported(settings: Quantize, runtimes: Iterable[str], target: str, position: int) -> Iterator[Problem]:
+    allowed = method(settings).runtimes
+    for runtime in runtimes:
+        if runtime in RUNTIMES and runtime not in allowed:
+            way = settings.to if settings.to != "int8" else f"method {settings.method}"
+            message = f"{way} cannot be written for {runtime} (target '{target}'); it can for {', '.join(allowed)}"
+            yield Problem(("stages", position, "quantize"), message)

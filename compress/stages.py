@@ -28,12 +28,13 @@ from compress.models.torch_session import TorchSession
 from compress.plan import Step
 from compress.progress import Emit, Event
 from compress.prune.structured import prune
-from compress.quantize import onnxruntime as quantize_onnxruntime
-from compress.quantize import openvino as quantize_openvino
-from compress.quantize import saturation
+from compress.quantize import emulate, mixed, qdq, saturation
+from compress.quantize import quantize as run_method
 from compress.quantize.coverage import int8_coverage
+from compress.quantize.job import Job
 from compress.recipe import Distill, Measure, Prune, Quantize, Recipe
 from compress.store import Artifact
+from compress.targets import litert as litert_export
 from compress.targets import onnx as onnx_export
 from compress.targets import openvino as openvino_export
 from compress.targets.scheme import Scheme
@@ -135,6 +136,9 @@ def export(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     source = inputs["model"]
     if step.settings["format"] == "openvino":
         openvino_export.export(source.file("model.onnx"), work / "model.xml")
+    elif step.settings["format"] == "litert":
+        model, _ = load(source.path, context.recipe.folder)
+        litert_export.export(model, context.data.test.inputs[:1], work / "model.tflite")
     elif (source.path / "model.onnx").is_file():  # an ONNX teacher is its own export
         (work / "model.onnx").write_bytes(source.file("model.onnx").read_bytes())
     else:
@@ -144,27 +148,68 @@ def export(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
 
 
 def quantize(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
-    """Post-training int8 for one runtime, by the scheme of a target; what did not become int8 is told."""
-    settings = step.options(Quantize)
-    scheme = Scheme(**step.settings["scheme"])
-    samples = context.data.calibration.inputs[: settings.samples]
-    source = model_file(inputs["model"])
-    out = work / source.name
-    method = {"onnxruntime": quantize_onnxruntime, "openvino": quantize_openvino}[step.settings["runtime"]]
-    method.quantize(source, out, samples, scheme, settings)
-    coverage = int8_coverage(out)
-    meta = {key: inputs["model"].meta[key] for key in ("params", "macs")} | {"coverage": asdict(coverage)}
-    story = [scheme.words, coverage.words]
-    if not coverage.complete:
-        context.emit(Event("warning", step.label, message=coverage.words))
-    # Files with s8 activations are for ARM, whose kernels this machine does not have.
-    if out.suffix == ".onnx" and scheme.activations == "u8":
-        saturated = saturation.detect(out, samples)
-        meta |= {"saturation": asdict(saturated)}
+    """Smaller numbers for one runtime, by the scheme of a target; what did not become int8, or saturates, is told."""
+    settings, runtime = step.options(Quantize), step.settings["runtime"]
+    scheme = Scheme.from_json(step.settings["arithmetic"]) if step.settings["arithmetic"] else None
+    source = inputs["model"]
+
+    def network(role: str) -> Callable[[], torch.nn.Module] | None:
+        return (lambda: load(inputs[role].path, context.recipe.folder)[0]) if role in inputs else None
+
+    def say(words: str) -> None:
+        context.emit(Event("warning", step.label, message=words))
+
+    job = Job(
+        runtime=runtime,
+        onnx=model_file(inputs["onnx"] if "onnx" in inputs else inputs["trained"]),
+        model=model_file(source),
+        out=work / model_file(source).name,
+        scheme=scheme,
+        settings=settings,
+        data=context.data,
+        network=network("network"),
+        teacher=network("teacher"),
+        resume=work / "resume",
+        measurable=step.settings["measurable"],
+        say=say,
+        **context.progress(step),
+    )
+    if "trained" in inputs:
+        qdq.to_openvino(job.onnx, job.out)
+        story = ["the trained ONNX file, converted"]
+    else:
+        story = run_method(job)
+    coverage = int8_coverage(job.out, scheme)
+    meta = {key: source.meta[key] for key in ("params", "macs")} | {"coverage": asdict(coverage)}
+    story += [*([scheme.words] if scheme else []), *coverage.lines]
+    if settings.to == "int8" and not coverage.complete:
+        say(coverage.words)
+    if scheme is not None and settings.method != "dynamic":
+        story += _saturation(job, meta)
+    if settings.max_drop is not None and settings.to == "int8":
+        control = mixed.control(job)
+        meta["max_drop"] = control.met
+        story += control.story
+    return {**meta, "story": story}
+
+
+def _saturation(job: Job, meta: Meta) -> list[str]:
+    """Whether integer sums overflow: predicted where the scheme was forced on the target, seen where it runs here."""
+    story = []
+    if job.scheme.saturates and job.runtime == "onnxruntime":
+        validation = job.data.validation
+        prediction = emulate.predict(job.out, validation.inputs, validation.labels, job.scheme.accumulate)
+        meta["prediction"] = asdict(prediction)
+        job.say(prediction.words)
+        story.append(prediction.words)
+    # Files with s8 activations are for ARM and GPUs, whose kernels this machine does not have.
+    if job.runtime in ("onnxruntime", "openvino") and job.scheme.activations == "u8":
+        saturated = saturation.detect(job.out, job.calibration)
+        meta["saturation"] = asdict(saturated)
         story.append(saturated.words)
         if saturated.saturates:
-            context.emit(Event("warning", step.label, message=saturated.words))
-    return {**meta, "story": story}
+            job.say(saturated.words)
+    return story
 
 
 def evaluate(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
@@ -186,27 +231,23 @@ def measure(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     runtime = step.settings["runtime"]
     test = context.data.test
     sample = np.ascontiguousarray(test.inputs[np.arange(settings.batch) % len(test)])
-    sessions = {
-        name: _open(artifact, "pytorch" if name == "torch" else runtime, settings.threads, context.recipe.folder)
-        for name, artifact in inputs.items()
-    }
-    runs = {name: (lambda session=session: session.predict(sample)) for name, session in sessions.items()}
+    sessions = _Sessions(inputs, runtime, settings.threads, context.recipe.folder)
     before = asdict(machine.conditions())
     try:
         samples = latency.interleave(
-            runs,
+            tuple(inputs),
             rounds=settings.rounds,
             seconds=settings.seconds,
             seed=context.recipe.seed,
+            reopen=lambda order: sessions.reopen(order, sample),
             on_round=lambda done, total: context.emit(Event("progress", step.label, done, total)),
         )
     finally:
-        for session in sessions.values():
-            session.close()
+        sessions.close()
         torch.set_num_threads(context.threads)
     taken = datetime.now(UTC).isoformat(timespec="seconds")
     conditions = {"taken": taken, "before": before, "after": asdict(machine.conditions())}
-    arrays = {}
+    arrays = {"placement": samples.placement}
     for name, rounds in samples.calls.items():
         arrays[f"{name}:seconds"] = np.concatenate(rounds)
         arrays[f"{name}:round"] = np.repeat(np.arange(len(rounds)), [len(r) for r in rounds])
@@ -233,6 +274,27 @@ EXECUTORS: dict[str, Callable[[Step, Inputs, Path, Context], Meta]] = {
 }
 
 
+class _Sessions:
+    """The variants of one measurement. New ones are opened before the old ones go, so that they lie elsewhere."""
+
+    def __init__(self, artifacts: Inputs, runtime: str, threads: int, project: Path) -> None:
+        self._artifacts, self._runtime, self._threads, self._project = artifacts, runtime, threads, project
+        self._sessions: list[Session] = []
+
+    def reopen(self, order: list[str], sample: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
+        fresh = {}
+        for name in order:
+            runtime = "pytorch" if name == "torch" else self._runtime
+            fresh[name] = _open(self._artifacts[name], runtime, self._threads, self._project)
+        self.close()
+        self._sessions = list(fresh.values())
+        return {name: (lambda session=session: session.predict(sample)) for name, session in fresh.items()}
+
+    def close(self) -> None:
+        for session in self._sessions:
+            session.close()
+
+
 def _open(artifact: Artifact, runtime: str, threads: int, project: Path) -> Session:
     if runtime == "pytorch":
         return TorchSession(model_file(artifact), threads, project=project)
@@ -241,7 +303,8 @@ def _open(artifact: Artifact, runtime: str, threads: int, project: Path) -> Sess
 
 def model_file(artifact: Artifact) -> Path:
     """The file a runtime opens."""
-    return next(artifact.path / name for name in ("model.onnx", "model.xml", WEIGHTS_FILE) if name in artifact.files)
+    names = ("model.onnx", "model.xml", "model.tflite", WEIGHTS_FILE)
+    return next(artifact.path / name for name in names if name in artifact.files)
 
 
 def _keep(

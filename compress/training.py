@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import math
 import time
@@ -148,7 +149,9 @@ def _optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
 
 @torch.no_grad()
 def _move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    for kept, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+    # Not of state_dict(), in which a tensor that two modules share is listed, and would be moved, twice.
+    tensors = [itertools.chain(module.parameters(), module.buffers()) for module in (average, model)]
+    for kept, new in zip(*tensors, strict=True):
         if kept.is_floating_point():
             kept.lerp_(new, 1 - decay)
         else:
@@ -194,7 +197,8 @@ class _State:
             self._best = {k: v.clone() for k, v in self._average.state_dict().items()}
         if self._file is None:
             return
-        tensors = {f"model.{k}": v for k, v in self._model.state_dict().items()}
+        # Cloned: safetensors refuses tensors that share memory, as tied weights and shared ranges do.
+        tensors = {f"model.{k}": v.clone() for k, v in self._model.state_dict().items()}
         tensors |= {f"average.{k}": v.clone() for k, v in self._average.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self._best.items()}
         for index, slots in self._optimizer.state_dict()["state"].items():

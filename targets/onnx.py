@@ -41,15 +41,16 @@ def export(model: nn.Module, example: np.ndarray, path: Path | str, *, opset: in
     """
     # A copy in the default memory layout: the channels-last one of training would be traced as index arithmetic.
     model = copy.deepcopy(model).to(memory_format=torch.contiguous_format).eval()
-    graph = _trace(model, example, opset)
+    graph = trace(model, example, opset)
     tidy(graph)
     with draft(Path(path)) as file:
         ir.save(graph, file)
         onnx.checker.check_model(str(file), full_check=True)
-        _compare(model, example, file)
+        compare(model, example, file, "onnxruntime")
 
 
-def _trace(model: nn.Module, example: np.ndarray, opset: int) -> ir.Model:
+def trace(model: nn.Module, example: np.ndarray, opset: int = OPSET) -> ir.Model:
+    """The graph as PyTorch's exporter writes it, not yet tidied. Raises :class:`ExportError`."""
     # A batch of one would be taken for a constant.
     batch = torch.from_numpy(np.ascontiguousarray(np.resize(example, (2, *example.shape[1:]))))
     try:
@@ -73,8 +74,8 @@ def _trace(model: nn.Module, example: np.ndarray, opset: int) -> ir.Model:
     return program.model
 
 
-def _compare(model: nn.Module, example: np.ndarray, file: Path) -> None:
-    """Run both on the example and on random raw values."""
+def compare(model: nn.Module, example: np.ndarray, file: Path, runtime: str) -> None:
+    """Run both on the example and on random raw values. Raises :class:`ExportError` unless their answers agree."""
     rng = np.random.default_rng(0)
     shape = (7, *example.shape[1:])
     noise = rng.integers(0, 256, shape) if example.dtype == np.uint8 else rng.standard_normal(shape)
@@ -87,10 +88,10 @@ def _compare(model: nn.Module, example: np.ndarray, file: Path) -> None:
             f"{type(model).__name__} does not run on a batch of {len(inputs)}: {error}; its forward() has to take any"
         ) from error
     try:
-        with open_session(file, "onnxruntime") as session:
+        with open_session(file, runtime) as session:
             found = session.predict(inputs)
     except SessionError as error:
-        raise ExportError(f"{file.name}: ONNX Runtime does not run the exported file: {error}") from error
+        raise ExportError(f"{file.name}: {runtime} does not run the exported file: {error}") from error
     if found.shape != expected.shape:
         raise ExportError(f"{file.name}: the exported file gives {found.shape}, PyTorch {expected.shape}")
     difference = float(np.abs(found - expected).max())

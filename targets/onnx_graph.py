@@ -5,6 +5,7 @@ Both work on :class:`onnx_ir.Model` in place.
 
 from __future__ import annotations
 
+import ast
 import itertools
 
 import numpy as np
@@ -19,11 +20,20 @@ from onnx_ir.passes.common import (
 _DEDUPLICATED = 1024  # elements; larger constants are weights, which do not repeat
 
 
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""What multiplies weights: what people call layers. Their names are kept, because reports speak of them."""
+
+INTEGER_LAYERS = ("MatMulInteger", "MatMulNBits")
+"""What dynamic int8 and 4-bit weights make of them."""
+
+
 def tidy(model: ir.Model) -> None:
-    """Spell flattening and global pooling as quantizers and engines know them, and drop the exporter's annotations.
+    """Spell flattening and global pooling as quantizers and engines know them, name the layers after their modules, and
+    drop the exporter's annotations.
 
     The annotations hold stack traces, and with them the paths of the machine that exported.
     """
+    _name_layers(model.graph)
     for node in list(model.graph):
         if node.op_type == "Reshape":
             _state_the_shape(model.graph, node)
@@ -35,7 +45,7 @@ def tidy(model: ir.Model) -> None:
 
 
 def compact(model: ir.Model) -> None:
-    """Make the file small: short names inside (not of inputs and outputs), equal constants once, no stored shapes."""
+    """Make the file small: short names (but of inputs, outputs and layers), equal constants once, no stored shapes."""
     _forget(model)
     DeduplicateInitializersPass(size_limit=_DEDUPLICATED)(model)
     RemoveUnusedNodesPass()(model)
@@ -49,11 +59,31 @@ def compact(model: ir.Model) -> None:
         initializer.shape = initializer.type = None  # its tensor has them
         graph.initializers.add(initializer)
     for node in graph:
-        node.name = None
+        if node.op_type not in (*LAYERS, *INTEGER_LAYERS):
+            node.name = None
         for value in node.outputs:
             if id(value) not in kept:
                 value.name = next(names) if value.uses() else ""
                 value.shape = value.type = None  # the engine infers them when it loads
+
+
+def _name_layers(graph: ir.Graph) -> None:
+    """A layer is called as its module is in PyTorch, `blocks.0.conv1`: its weight has kept that name, or its scope."""
+    taken = {node.name for node in graph}
+    for node in graph:
+        if node.op_type not in LAYERS:
+            continue
+        names = [value.name for value in node.inputs[1:2] if value is not None and value.is_initializer()]
+        name = names[0].removesuffix(".weight") if names and names[0].endswith(".weight") else _scope(node)
+        if name and name not in taken:
+            taken.add(name)
+            node.name = name
+
+
+def _scope(node: ir.Node) -> str:
+    """The innermost module of a node that the exporter made; its own name comes last in the list."""
+    scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes")
+    return ["", *ast.literal_eval(scopes)][-2] if scopes else ""
 
 
 def _forget(model: ir.Model) -> None:

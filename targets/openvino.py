@@ -5,6 +5,7 @@ The core reads the ONNX file itself, without the conversion tool and the usage s
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import openvino
@@ -12,6 +13,8 @@ from openvino.passes import ConstantFolding, Manager
 
 from compress.errors import ExportError
 from compress.targets.draft import draft
+
+LAYERS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
 
 
 def export(onnx_path: Path | str, xml_path: Path | str) -> None:
@@ -29,10 +32,14 @@ def export(onnx_path: Path | str, xml_path: Path | str) -> None:
 def save(model: openvino.Model, xml_path: Path) -> None:
     """Write the graph and its weights, the same bytes for the same model.
 
-    OpenVINO names what has no name by a counter of the whole process; inner nodes are therefore numbered anew.
+    OpenVINO names what has no name by a counter of the whole process; inner nodes are therefore numbered anew. Layers,
+    of which reports speak, keep their names.
     """
     for index, node in enumerate(model.get_ordered_ops()):
-        if node.get_type_name() not in ("Parameter", "Result"):
+        kind, name = node.get_type_name(), node.get_friendly_name().removesuffix("/WithoutBiases")
+        if kind in LAYERS and not re.fullmatch(rf"{kind}_\d+", name):
+            node.set_friendly_name(name)
+        elif kind not in ("Parameter", "Result"):
             node.set_friendly_name(f"n{index}")
     with draft(xml_path) as file:
         openvino.save_model(model, file, compress_to_fp16=False)

@@ -30,8 +30,10 @@ class Scheme:
     """How weights and activations become 8-bit integers.
 
     Weights are always s8 with zero point 0. ``weight_bits``: 7 uses half of that range; ``symmetric_activations``:
-    their zero point is fixed (0 for s8); ``per_channel``: one weight scale for every output channel;
-    ``quantize_bias``: as int32; ``saturates``: sums overflow on this target; ``why``: in words.
+    their zero point is fixed (0 for s8); ``per_channel``: one weight scale for every index of ``axis``, which counts
+    output channels; ``quantize_bias``: as int32; ``operators``: what has int8 kernels, in ONNX's words;
+    ``accumulate``: how products are added, two by two in 16 bits first, or all in 32 bits; ``saturates``: such sums
+    overflow; ``why``: in words.
     """
 
     runtime: str
@@ -40,8 +42,20 @@ class Scheme:
     symmetric_activations: bool
     per_channel: bool
     quantize_bias: bool
-    saturates: bool
+    accumulate: Literal["int16-pairs", "int32"]
+    operators: tuple[str, ...]
     why: str
+    axis: int = 0
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Scheme:
+        """The scheme that ``asdict`` gave, after a way through JSON, which has no tuples."""
+        return cls(**values | {"operators": tuple(values["operators"])})
+
+    @property
+    def saturates(self) -> bool:
+        """ONNX Runtime and OpenVINO both shift s8 activations to u8 on x86, so only the weights' range decides."""
+        return self.accumulate == "int16-pairs" and self.weight_bits == 8
 
     @property
     def name(self) -> str:
@@ -80,17 +94,28 @@ WIDE = "x86 with VNNI or AMX adds products of u8 and s8 in 32 bits, so both use 
 NARROW = "x86 without VNNI adds pairs of u8 x s8 products in 16 bits; with 7-bit weights they never overflow"
 ARM = "ARM multiplies s8 by s8 and adds in 32 bits, so both use their full range"
 TENSORRT = "TensorRT computes with zero points of 0 only and wants biases in float"
+LITERT = "LiteRT's kernels take s8 by s8 everywhere and add in 32 bits"
 FULL_INTEGER = "symmetric ranges need no zero-point arithmetic, the cheapest form on GPUs and on ARM"
 
+OPERATORS = (
+    *("Conv", "ConvTranspose", "Gemm", "MatMul"),
+    *("Add", "Mul", "Concat", "Relu", "Clip", "LeakyRelu", "Sigmoid"),
+    *("MaxPool", "AveragePool", "GlobalAveragePool", "Resize", "Pad"),
+    *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Split", "Slice"),
+)
+"""What has int8 kernels; the others (softmax, layer normalisation, gathers) lose more than they win."""
+
 _SYMMETRIC = {"symmetric_activations": True}
+_NARROW = {"activations": "u8", "weight_bits": 7, "accumulate": "int16-pairs"}
 RULES = (
     _Rule("onnxruntime", "x86_64", False, WIDE_SUMS, WIDE, {"activations": "u8"}),
-    _Rule("onnxruntime", "x86_64", False, (), NARROW, {"activations": "u8", "weight_bits": 7}),
+    _Rule("onnxruntime", "x86_64", False, (), NARROW, _NARROW),
     _Rule("onnxruntime", "aarch64", False, (), ARM, {"activations": "s8"}),
     _Rule("openvino", "x86_64", False, WIDE_SUMS, WIDE, {"activations": "u8"}),
-    _Rule("openvino", "x86_64", False, (), NARROW, {"activations": "u8", "weight_bits": 7}),
+    _Rule("openvino", "x86_64", False, (), NARROW, _NARROW),
     _Rule("openvino", "aarch64", False, (), FULL_INTEGER, {"activations": "s8"} | _SYMMETRIC),
     _Rule("openvino", None, True, (), FULL_INTEGER, {"activations": "s8"} | _SYMMETRIC),
+    _Rule("litert", None, False, (), LITERT, {"activations": "s8"}),
     _Rule("tensorrt", None, True, (), TENSORRT, {"activations": "s8", "quantize_bias": False} | _SYMMETRIC),
 )
 DEFAULTS = {
@@ -98,6 +123,8 @@ DEFAULTS = {
     "symmetric_activations": False,
     "per_channel": True,
     "quantize_bias": True,
+    "accumulate": "int32",
+    "operators": OPERATORS,
 }
 
 
@@ -120,16 +147,9 @@ def scheme(
             f"no int8 scheme is known for {runtime} on '{target.name}' ({target.arch}); targets with one have arch "
             "x86_64 or aarch64"
         )
-    chosen = Scheme(runtime=runtime, saturates=False, why=rule.why, **DEFAULTS | rule.choices)
+    chosen = Scheme(runtime=runtime, why=rule.why, **DEFAULTS | rule.choices)
     forced = {"activations": activations, "weight_bits": weight_bits}
     forced = {key: value for key, value in forced.items() if value not in (None, getattr(chosen, key))}
     if not forced:
         return chosen
-    chosen = replace(chosen, why=f"asked for, against the target's own scheme ({chosen.name})", **forced)
-    return replace(chosen, saturates=_saturates(target, chosen))
-
-
-def _saturates(target: Target, chosen: Scheme) -> bool:
-    """Both runtimes shift s8 activations to u8 on x86, so only the weights' range decides there."""
-    narrow = target.arch == "x86_64" and not set(WIDE_SUMS) & set(target.features)
-    return narrow and chosen.runtime not in target.on_gpu and chosen.weight_bits == 8
+    return replace(chosen, why=f"asked for, against the target's own scheme ({chosen.name})", **forced)

@@ -27,6 +27,8 @@ from edge_runtime.machine import Machine, detect
 DEVICES = Path(__file__).parent / "devices"
 THIS_MACHINE = "this-machine"
 SUFFIXES = (".yaml", ".yml")
+MODULES = {"litert": "ai_edge_litert"}
+"""Import names of runtimes that are called otherwise."""
 
 
 def _known(features: tuple[str, ...]) -> tuple[str, ...]:
@@ -36,7 +38,7 @@ def _known(features: tuple[str, ...]) -> tuple[str, ...]:
     return features
 
 
-Runtime = Literal["onnxruntime", "openvino", "tensorrt"]
+Runtime = Literal["onnxruntime", "openvino", "tensorrt", "litert"]
 Features = Annotated[tuple[str, ...], AfterValidator(_known)]
 
 
@@ -133,7 +135,7 @@ def this_machine(machine: Machine | None = None) -> Target:
         "power_sensors": machine.sensors,
         "system": machine.os,
         "python": machine.python,
-        "runtimes": tuple(runtime for runtime in known["runtimes"] if find_spec(runtime)),
+        "runtimes": tuple(runtime for runtime in known["runtimes"] if find_spec(MODULES.get(runtime, runtime))),
     }
     return _target(known | detected, DEVICES / f"{THIS_MACHINE}.yaml")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from pathlib import Path
 
 import click
@@ -14,6 +13,8 @@ PACKAGES = {
     "onnxruntime": "the runtime onnxruntime: pip install onnxruntime",
     "openvino": "the runtime openvino: pip install openvino",
     "nncf": "int8 for openvino: pip install nncf",
+    "ai-edge-litert": "the runtime litert: pip install 'compress[litert]'",
+    "ai-edge-quantizer": "int8 for litert: pip install 'compress[litert]'",
     "torch-pruning": "prune stages: pip install torch-pruning",
     "transformers": "teachers from the Hugging Face hub: pip install 'compress[huggingface]'",
     "datasets": "data from the Hugging Face hub: pip install 'compress[huggingface]'",
@@ -24,10 +25,16 @@ FASHION_MNIST = "the data of recipes/fashion-mnist.yaml: apt-get install dataset
 @click.command()
 @store_option
 @json_option
-def doctor(store: str | None, as_json: bool) -> None:
-    """Show this machine's processor, runtimes, sensors, data and the targets it can measure."""
+@click.option("--install", metavar="NAME", help="Make the tool environment NAME (litert, tensorrt), and do no more.")
+def doctor(store: str | None, as_json: bool, install: str | None) -> None:
+    """Show this machine's processor, runtimes, tools, sensors, data and the targets it can measure."""
     import json
 
+    from compress import isolated
+
+    if install:
+        click.echo(f"{install} is installed: {isolated.install(install, say=click.echo)}")
+        return
     found = examine(store)
     if as_json:
         click.echo(json.dumps(found, indent=2))
@@ -42,6 +49,8 @@ def examine(store: str | None) -> dict[str, dict[str, str]]:
     """What there is, by part and name, in words."""
     import shutil
 
+    from compress import isolated
+    from compress.packages import version
     from compress.store import default_root
     from compress.targets.target import list_targets
     from edge_runtime.machine import conditions, detect
@@ -60,17 +69,19 @@ def examine(store: str | None) -> dict[str, dict[str, str]]:
             "governor": now.governor or "not readable",
             "store": f"{root} ({shutil.disk_usage(place).free / 1e9:.1f} GB free)",
         },
-        "packages": {name: _version(name) or f"missing; {advice}" for name, advice in PACKAGES.items()},
+        "packages": {name: version(name) or f"missing; {advice}" for name, advice in PACKAGES.items()},
+        "tools": {name: _tool(name) for name in isolated.ENVIRONMENTS},
         "data": {"fashion-mnist": _fashion_mnist()},
         "targets": {name: "measurable here" if good else f"not here: {why}" for name, (good, why) in reasons.items()},
     }
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _tool(name: str) -> str:
+    from compress import isolated
+
+    if isolated.installed(name):
+        return str(isolated.folder(name))
+    return f"missing; {isolated.ENVIRONMENTS[name].purpose}: compress doctor --install {name}"
 
 
 def _fashion_mnist() -> str:

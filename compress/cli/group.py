@@ -21,6 +21,7 @@ COMMANDS = {
     "schema": "Print the recipe's JSON Schema.",
     "targets": "List hardware targets, or describe one.",
     "doctor": "What this machine has, and what is missing.",
+    "sensitivity": "Rank the layers by what int8 costs and gains in each.",
     "store": "Show what the artifact store holds, and free space.",
 }
 

@@ -1,1 +1,62 @@
-"""Post-training quantization, one method a file. Which number formats suit a device: ``targets/scheme.py``."""
+"""Smaller numbers, one method a file, each ``quantize(job) -> list[str]``: the file is written, the lines tell how.
+
+Which number formats suit a device: ``targets/scheme.py``. What every method is given: ``job.py``. Whether the file
+really computes in integers, and rightly: ``coverage.py``, ``saturation.py``, ``emulate.py``. Which layers are to blame:
+``sensitivity.py``.
+
+Importing this package imports no library: a recipe is checked against ``METHODS`` without any.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from compress.quantize.job import Job
+    from compress.recipe import Quantize
+
+
+@dataclass(frozen=True)
+class Method:
+    """``module``: in this package. ``runtimes``: what it can write for. ``integer``: whether the scheme of the target
+    matters to it. ``trains``: whether it needs the PyTorch network. ``measures``: whether it times layers."""
+
+    module: str
+    runtimes: tuple[str, ...]
+    integer: bool = True
+    trains: bool = False
+    measures: bool = False
+
+
+METHODS = {
+    "static": Method("static", ("onnxruntime", "openvino", "tensorrt", "litert")),
+    "nncf": Method("nncf", ("openvino",)),
+    "dynamic": Method("dynamic", ("onnxruntime", "openvino")),
+    "qat": Method("qat", ("onnxruntime", "openvino", "tensorrt"), trains=True),
+    "fx": Method("fx", ("onnxruntime", "openvino", "tensorrt"), trains=True),
+    "mixed": Method("mixed", ("onnxruntime", "openvino"), measures=True),
+    "weights": Method("weight_only", ("onnxruntime", "openvino"), integer=False),
+    "half": Method("half", ("onnxruntime", "openvino"), integer=False),
+}
+_BY_FORMAT = {
+    "mixed": "mixed",
+    "int8-weights": "weights",
+    "int4-weights": "weights",
+    "fp16": "half",
+    "bf16": "half",
+}
+
+
+def method(settings: Quantize) -> Method:
+    """What the settings ask for."""
+    return METHODS[_BY_FORMAT.get(settings.to, settings.method)]
+
+
+def quantize(job: Job) -> list[str]:
+    """Write ``job.out`` and tell how, in lines for the report.
+
+    Raises :class:`~compress.errors.QuantizationError`.
+    """
+    return importlib.import_module(f"compress.quantize.{method(job.settings).module}").quantize(job)

@@ -1,86 +1,50 @@
-"""How much of a quantized file really runs in int8: counted in the graph that the runtime makes of it."""
+"""Really int8? What runs of a quantized file in integers, what does not and why, and how its weights are stored.
+
+A file says what should be quantized; the runtime decides. So ONNX Runtime's optimised graph and OpenVINO's compiled one
+are read where these runtimes are here, and the file alone, by the runtime's published rules, where that tells all
+(LiteRT) or the runtime is elsewhere (TensorRT).
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-import onnx
-import onnxruntime
+from compress.quantize import coverage_litert, coverage_onnx, coverage_openvino
+from compress.quantize.covered import Coverage, Layer
 
-INT8 = ("QLinearConv", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "MatMulInteger", "ConvInteger")
-FLOAT = ("Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
-"""ONNX Runtime's operators for convolutions and matrix products."""
+if TYPE_CHECKING:
+    from compress.targets.scheme import Scheme
 
-LAYERS = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
-"""OpenVINO's, whatever they compute in."""
+__all__ = ["Coverage", "Layer", "int8_coverage", "is_quantized"]
+
+Arch = Literal["x86_64", "aarch64"]
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """Convolutions and matrix products by operator, and the conversions left between them.
+def int8_coverage(
+    path: Path, scheme: Scheme | None = None, *, kept: Mapping[str, str] | None = None, arch: Arch | None = None
+) -> Coverage:
+    """Describe an ONNX file, an OpenVINO IR (.xml) or a LiteRT file (.tflite).
 
-    ``int8``, ``floating``: operator to count. ``conversions``: quantizers and dequantizers that did not fuse.
+    ``scheme``: that the file was made by; its runtime decides who reads an ONNX file, its operators what could be int8.
+    ``kept``: layers left in float on purpose, by name, with the reason. ``arch``: whose sessions are asked about
+    (ONNX Runtime fuses s8 activations on ARM everywhere, on x86 in places); without it, files with s8 activations are
+    taken to be for ARM unless the scheme's sums are those of x86.
+    Raises :class:`compress.errors.QuantizationError` when the runtime does not load the file.
     """
-
-    int8: dict[str, int]
-    floating: dict[str, int]
-    conversions: int
-
-    @property
-    def complete(self) -> bool:
-        return bool(self.int8) and not self.floating
-
-    @property
-    def words(self) -> str:
-        quick, slow = sum(self.int8.values()), sum(self.floating.values())
-        listed = ", ".join(f"{count} {operator}" for operator, count in self.floating.items())
-        left = f"; still float: {listed}" if listed else ""
-        return f"{quick} of {quick + slow} convolutions and matrix products run in int8{left}"
+    path, kept = Path(path), dict(kept or {})
+    if path.suffix == ".xml":
+        return coverage_openvino.read(path, kept)
+    if path.suffix == ".tflite":
+        return coverage_litert.read(path, kept)
+    if scheme is not None and scheme.runtime == "tensorrt":
+        return coverage_onnx.read_alone(path, kept)
+    narrow = scheme is not None and scheme.accumulate == "int16-pairs"
+    return coverage_onnx.read(path, kept, scheme, arch or ("x86_64" if narrow else None))
 
 
-def int8_coverage(path: Path) -> Coverage:
-    """Count in an ONNX file or an OpenVINO IR (.xml), after all optimisations of a default session on this machine."""
-    return _openvino(path) if path.suffix == ".xml" else _onnxruntime(path)
-
-
-def _onnxruntime(path: Path) -> Coverage:
-    with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
-        if _signed_activations(onnx.load(path).graph):
-            # The file is made for ARM, whose sessions fuse s8 convolutions; x86's fuse only some. Count as there.
-            options.add_session_config_entry("session.qdqisint8allowed", "1")
-        # Warns that the saved graph fits this machine only; it is read once, here.
-        options.log_severity_level = 3
-        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        graph = onnx.load(options.optimized_model_filepath).graph
-    counts = Counter(node.op_type for node in graph.node)
-    return Coverage(
-        int8={name: counts[name] for name in INT8 if counts[name]},
-        floating={name: counts[name] for name in FLOAT if counts[name]},
-        conversions=counts["QuantizeLinear"] + counts["DequantizeLinear"],
-    )
-
-
-def _signed_activations(graph: onnx.GraphProto) -> bool:
-    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
-    quantizers = (node for node in graph.node if node.op_type == "QuantizeLinear" and len(node.input) > 2)
-    return any(types.get(node.input[2]) == onnx.TensorProto.INT8 for node in quantizers)
-
-
-def _openvino(path: Path) -> Coverage:
-    import openvino
-
-    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    counts: Counter[tuple[str, bool]] = Counter()
-    for node in compiled.get_runtime_model().get_ops():
-        facts = node.get_rt_info()
-        counts[facts["layerType"].astype(str), facts["primitiveType"].astype(str).endswith("I8")] += 1
-    return Coverage(
-        int8={name: counts[name, True] for name in LAYERS if counts[name, True]},
-        floating={name: counts[name, False] for name in LAYERS if counts[name, False]},
-        conversions=sum(counts["FakeQuantize", kind] for kind in (True, False)),
-    )
+def is_quantized(path: Path) -> bool:
+    """Whether any part of a model file is in integers of 8 bits or less already."""
+    readers = {".xml": coverage_openvino, ".tflite": coverage_litert}
+    return readers.get(Path(path).suffix, coverage_onnx).is_quantized(Path(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from compress.bench.budget import check_budget
-from compress.bench.results import Memory, Results, StageRecord, Variant
+from compress.bench.results import Coverage, Memory, Results, StageRecord, Variant
 from compress.bench.stats import accuracy, ratio_interval, summarize_latency
 from compress.bench.verdict import judge, judge_students
 
@@ -137,6 +137,9 @@ def _place(rng, labels, predictions, target, runtime, *, slower, memory, int8=1.
                 agreement={"torch": 1.0 if exact else 0.9987, "max_abs_diff": 4.1e-6 if exact else 0.18}
                 if memory
                 else {},
+                coverage=None
+                if exact
+                else Coverage(12, 13, 1, {"head": "its weight is float"}, {"int8": 68_000, "float32": 5_120}),
             )
         )
     return variants

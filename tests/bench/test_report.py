@@ -180,3 +180,10 @@ def test_cost_in_detail_gives_quantiles_and_throughput_of_every_measured_row(res
 def test_stages_without_a_story_are_still_all_named(results):
     page = report.render(results)
     assert all(stage.label in page for stage in results.stages)
+
+
+def test_it_tells_which_layers_are_not_int8_and_why(html):
+    text = " ".join("".join(Page(html).text).split())
+    assert "12 of 13" in text
+    assert "head: its weight is float" in text
+    assert "int8 68.0 kB, float32 5.12 kB" in text

@@ -238,3 +238,28 @@ def test_quantile_refuses_nothing_and_nan():
     for values in ([], [1.0, math.nan]):
         with pytest.raises(ValueError, match="at least one value"):
             stats.quantile(np.array(values), 0.5)
+
+
+def test_what_stays_fixed_while_a_model_is_open_is_in_the_interval():
+    """Rounds that agree to 0.01 % as long as the models are open, and openings that differ by 0.3 %."""
+    rng = np.random.default_rng(1)
+    opened_once, opened_anew = np.zeros(40, int), np.repeat(np.arange(8), 5)
+    held = dict.fromkeys(("once", "anew"), 0)
+    for _ in range(200):
+        one, two = np.exp(rng.normal(0, 1e-4, (2, 40)))
+        for name, placements in (("once", opened_once), ("anew", opened_anew)):
+            shift = np.exp(rng.normal(0, 0.003, 8))[placements]
+            interval = stats.ratio_interval(one * shift, two, placements, resamples=200)
+            held[name] += interval.low <= 1 <= interval.high
+    assert held["once"] < 50
+    assert held["anew"] >= 180
+
+
+@pytest.mark.parametrize("n", [6, 8, 12])
+def test_the_interval_over_placements_is_wilcoxons(n):
+    """A point is inside exactly when the signed-rank test does not reject it."""
+    values = np.random.default_rng(n).normal(0.01, 0.003, n)
+    found = stats.ratio_interval(np.exp(values), np.ones(n), np.arange(n))
+    for bound, outward in ((math.log(found.low), -1e-9), (math.log(found.high), 1e-9)):
+        assert scipy_stats.wilcoxon(values - bound - outward, method="exact").pvalue <= 0.05
+        assert scipy_stats.wilcoxon(values - bound + outward, method="exact").pvalue > 0.05

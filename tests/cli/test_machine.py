@@ -34,12 +34,19 @@ def test_unknown_target_is_an_error_with_the_known_ones(call):
 def test_doctor_tells_machine_packages_data_and_targets(call, tmp_path):
     found = json.loads(call("doctor", "--json", "--store", tmp_path / "a" / "b").stdout)
     here = detect()
-    assert list(found) == ["machine", "packages", "data", "targets"]
+    assert list(found) == ["machine", "packages", "tools", "data", "targets"]
     assert here.cpu in found["machine"]["processor"]
     assert str(tmp_path) in found["machine"]["store"]
     assert found["packages"]["onnxruntime"] == importlib.metadata.version("onnxruntime")
     assert found["targets"]["this-machine"] == "measurable here"
     assert not (tmp_path / "a").exists()
+
+
+def test_doctor_installs_known_tools_only(call):
+    result = call("doctor", "--install", "litetr")
+    assert result.exit_code == 1
+    assert "there is no tool environment 'litetr'" in result.stderr
+    assert "'litert'" in result.stderr
 
 
 def test_doctor_says_how_to_get_what_is_missing(call, monkeypatch, tmp_path):
@@ -48,6 +55,8 @@ def test_doctor_says_how_to_get_what_is_missing(call, monkeypatch, tmp_path):
 
     monkeypatch.setattr("importlib.metadata.version", absent)
     monkeypatch.setenv("FASHION_MNIST", str(tmp_path))
+    monkeypatch.setenv("COMPRESS_ENVIRONMENTS", str(tmp_path))
     text = call("doctor").stdout
     assert "missing; int8 for openvino: pip install nncf" in text
+    assert "conversion of PyTorch networks to .tflite: compress doctor --install litert" in text
     assert "the data of recipes/fashion-mnist.yaml: apt-get install dataset-fashion-mnist" in text

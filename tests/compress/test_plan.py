@@ -105,7 +105,7 @@ def test_settings_are_json_and_become_the_recipes_types_again(planned):
     assert made.step("measure/this-machine/openvino").options(Measure) == Measure()
     quantize = made.step(labels(made, "quantize")[0])
     assert quantize.options(Quantize) == Quantize()
-    assert quantize.settings["scheme"]
+    assert quantize.settings["arithmetic"]["activations"] == "u8"
     assert made.step("prune").settings["seed"] == 5
 
 
@@ -158,6 +158,38 @@ def test_target_elsewhere_is_built_and_neither_judged_nor_measured(planned):
     assert all(row.measure is None and row.not_measured for row in made.variants)
     assert {row.runtime for row in made.variants}.isdisjoint({"pytorch"})
     assert labels(made, "quantize")
+
+
+def test_quantize_stages_are_alternatives_made_from_one_float_network(planned):
+    made = planned(stages=[{"prune": {"ratio": 0.5}}, "quantize", {"quantize": {"to": "fp16"}}])
+    rows = [row for row in made.variants if row.runtime == "openvino" and row.stage.startswith("quantize")]
+    assert [(row.stage, row.precision, row.parent) for row in rows] == [
+        ("quantize", "int8", "prune/this-machine/openvino"),
+        ("quantize-2", "fp16", "prune/this-machine/openvino"),
+    ]
+    assert len({row.order for row in rows}) == 2
+    assert "quantize-2/openvino/fp16" in labels(made, "quantize")
+
+
+def test_quantization_aware_training_happens_once_for_onnx_runtime_and_openvino(planned):
+    made = planned(stages=[{"quantize": {"method": "qat"}}])
+    trained, converted = [made.step(label) for label in labels(made, "quantize")]
+    assert {"network", "teacher"} <= trained.inputs.keys()
+    assert converted.inputs == {"model": "teacher/openvino", "trained": trained.label}
+
+
+def test_only_what_times_layers_is_keyed_by_the_machine(planned):
+    other = replace(FACTS, machine=replace(FACTS.machine, cpu="another", cores=64))
+    for to, same in (("int8", True), ("mixed", False)):
+        stages = [{"quantize": {"to": to}}]
+        label = labels(planned(stages=stages), "quantize")[0]
+        keys = {planned(facts, stages=stages).step(label).key for facts in (FACTS, other)}
+        assert (len(keys) == 1) is same
+
+
+def test_another_scheme_can_be_forced_and_has_its_own_file(planned):
+    forced = planned(stages=[{"quantize": {"scheme": {"weight_bits": 8}}}], targets=["x86-avx2"])
+    assert any("u8s8-saturating" in label for label in labels(forced, "quantize"))
 
 
 def test_targets_with_the_same_scheme_share_one_quantized_file(planned):

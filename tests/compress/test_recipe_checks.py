@@ -71,6 +71,7 @@ def test_contradictions_of_the_teacher(teacher, where, words):
         [PRUNE, "distill", "quantize"],
         [STUDENT, "distill"],
         [STUDENT, PRUNE, PRUNE, "distill", {"quantize": {"samples": 1000}}],
+        [PRUNE, "distill", "quantize", {"quantize": {"method": "qat"}}, {"quantize": {"to": "fp16"}}],
         [{"quantize": {"samples": 1001}}],  # the data's own calibration split may be larger than data.calibration
     ],
 )
@@ -81,8 +82,12 @@ def test_sensible_orders_of_stages_are_fine(stages):
 @pytest.mark.parametrize(
     ("stages", "where", "words"),
     [
-        (["quantize", PRUNE], ("stages", 0, "quantize"), "quantize comes last, and once"),
-        (["quantize", "quantize"], ("stages", 0, "quantize"), "quantize comes last, and once"),
+        (["quantize", PRUNE], ("stages", 0, "quantize"), "quantize comes last"),
+        (["quantize", {"quantize": {"to": "int8"}}], ("stages", 1, "quantize"), "listed twice"),
+        ([{"quantize": {"to": "fp16", "calibration": "mse"}}], ("stages", 0, "quantize", "calibration"), "fp16 has no"),
+        ([{"quantize": {"to": "mixed", "method": "qat"}}], ("stages", 0, "quantize", "method"), "mixed has one way"),
+        ([{"quantize": {"training": {}}}], ("stages", 0, "quantize", "training"), "belongs to methods qat and fx"),
+        ([{"quantize": {"group": 64}}], ("stages", 0, "quantize", "group"), "belongs to int4-weights"),
         ([{"prune": {}}], ("stages", 0, "prune"), "exactly one of ratio"),
         ([{"prune": {"ratio": 0.5, "macs": 0.5}}], ("stages", 0, "prune"), "exactly one of ratio"),
         (["distill"], ("stages", 0, "distill"), "the teacher into itself: prune first"),

@@ -9,7 +9,8 @@ from onnx import TensorProto, numpy_helper
 from compress.models.convnet import convnet
 from compress.models.counts import count_onnx
 from compress.models.normalize import Normalized
-from compress.quantize.onnxruntime import quantize
+from compress.quantize import static
+from compress.quantize.job import Job
 from compress.recipe import Quantize
 from compress.targets.onnx import export
 from compress.targets.scheme import scheme
@@ -103,7 +104,8 @@ def test_other_calibrations_than_minmax_cut_ranges(quantized, calibration):
 def test_the_same_samples_give_the_same_file(quantized, exported, small_data, tmp_path):
     few = quantized("x86-avx2", "onnxruntime", samples=40)  # one full batch and a part of one
     chosen = scheme(load_target("x86-avx2"), "onnxruntime")
-    quantize(exported, tmp_path / "same.onnx", small_data.calibration.inputs[:40], chosen, Quantize(samples=64))
+    again = tmp_path / "same.onnx"
+    static.quantize(Job("onnxruntime", exported, exported, again, chosen, Quantize(samples=40), small_data))
     assert (tmp_path / "same.onnx").read_bytes() == few.read_bytes()
     assert few.read_bytes() != quantized("x86-avx2", "onnxruntime", samples=8).read_bytes()
 
@@ -114,8 +116,8 @@ def test_a_student_of_75_thousand_parameters_fits_into_110_kilobytes(small_data,
     model(torch.from_numpy(small_data.train.inputs[:64]))
     export(model, small_data.test.inputs[:1], tmp_path / "float.onnx")
     chosen = scheme(load_target("x86-avx2"), "onnxruntime")
-    samples = small_data.calibration.inputs
-    quantize(tmp_path / "float.onnx", tmp_path / "int8.onnx", samples, chosen, Quantize(samples=16))
+    paths = (tmp_path / "float.onnx", tmp_path / "float.onnx", tmp_path / "int8.onnx")
+    static.quantize(Job("onnxruntime", *paths, chosen, Quantize(samples=16), small_data))
     assert count_onnx(tmp_path / "float.onnx").params > 74_000
     assert (tmp_path / "int8.onnx").stat().st_size < 85_000
 
@@ -123,5 +125,5 @@ def test_a_student_of_75_thousand_parameters_fits_into_110_kilobytes(small_data,
 def test_calibration_is_silent(exported, small_data, tmp_path, capfd):
     chosen = scheme(load_target("x86-avx2"), "onnxruntime")
     settings = Quantize(calibration="entropy", samples=8)
-    quantize(exported, tmp_path / "int8.onnx", small_data.calibration.inputs, chosen, settings)
+    static.quantize(Job("onnxruntime", exported, exported, tmp_path / "int8.onnx", chosen, settings, small_data))
     assert capfd.readouterr() == ("", "")

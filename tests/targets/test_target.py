@@ -67,7 +67,7 @@ def test_every_field_is_described():
 def test_this_machine_is_what_was_detected_and_measurable_on_itself():
     found, machine = load_target("this-machine"), detect()
     assert (found.arch, found.features, found.cores) == (machine.arch, machine.features, machine.cores)
-    assert found.runtimes == ("onnxruntime", "openvino")
+    assert found.runtimes == ("onnxruntime", "openvino", "litert")
     assert found.measurable_here(machine)[0]
 
 

@@ -10,6 +10,10 @@ in, and the spread of that ratio over rounds says how well it is known.
    the block, each call timed.
 3. Stop after ``rounds``, or when another round would not end within ``seconds``.
 
+Where a model comes to lie in memory makes it a few tenths of a percent faster or slower, for as long as it is open: two
+sessions of one file differ by that much in every round. With ``reopen`` the variants are therefore opened anew several
+times on the way, in random order, and ``placement`` says which rounds ran on which opening.
+
 The garbage collector is off throughout. A block's number of calls is fixed before anything is timed: were it to depend
 on the block's own times, slow moments would weigh differently from fast ones.
 """
@@ -38,14 +42,22 @@ LEAST_ROUNDS = 6
 WARM_UP_BLOCKS = 3
 """A variant is warmed up for as long as this many blocks."""
 
+PLACEMENTS = 8
+"""How often variants are opened, where that can be done."""
+
+LEAST_PLACEMENTS = 6
+"""Fewer openings give no 95 % interval of how they differ; then there is only one."""
+
 Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class LatencySamples:
-    """``calls[name]`` holds, for every round, the seconds of each timed call; ``method`` states how they were taken."""
+    """``calls[name]`` holds, for every round, the seconds of each timed call; ``placement`` (rounds,): on which opening
+    of the variants the round ran; ``method`` states how they were taken."""
 
     calls: dict[str, list[np.ndarray]]
+    placement: np.ndarray
     method: dict[str, Any]
 
     def block_medians(self, name: str) -> np.ndarray:
@@ -54,17 +66,20 @@ class LatencySamples:
 
 
 def interleave(
-    runs: dict[str, Call],
+    runs: dict[str, Call] | tuple[str, ...],
     *,
     rounds: int,
     seconds: float,
     block_seconds: float = 0.02,
     seed: int = 0,
+    reopen: Callable[[list[str]], dict[str, Call]] | None = None,
     on_round: Callable[[int, int], object] | None = None,
 ) -> LatencySamples:
     """Time the calls in ``runs`` in turns.
 
     ``seconds`` bounds the whole, warm-up included, but never to fewer than six rounds. ``seed`` draws the orders.
+    ``reopen`` opens the variants in the order given and returns their calls; ``runs`` are then only their names. Its
+    time does not count, unless it would take more than ``seconds`` in all: then the variants are opened once.
     ``on_round(done, rounds)`` is called between rounds.
     Raises ProbeError when there is nothing to run; whatever a call raises passes through.
     """
@@ -74,27 +89,38 @@ def interleave(
             f"{rounds} rounds, {seconds} s, blocks of {block_seconds} s"
         )
     draw = random.Random(seed)
-    calls: dict[str, list[np.ndarray]] = {name: [] for name in runs}
+    names = list(runs)
+    calls: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    placement: list[int] = []
+    opening = _Opening(runs, reopen, draw, seconds)
     begin = time.perf_counter()
     with _no_garbage_collection():
-        counts = {name: _warm_up(call, block_seconds) for name, call in runs.items()}
+        current = opening.first()
+        counts = {name: _warm_up(current[name], block_seconds) for name in names}
         warm = done = time.perf_counter()
         for index in range(rounds):
-            next_end = done + (done - warm) / max(index, 1)
-            if index >= LEAST_ROUNDS and next_end - begin > seconds:
+            used = done - begin - opening.seconds
+            next_end = used + (done - warm) / max(index, 1)
+            if index >= LEAST_ROUNDS and next_end > seconds:
                 break
-            for name in draw.sample(list(runs), len(runs)):
-                calls[name].append(_block(runs[name], counts[name]))
+            if opening.due(max(index / rounds, used / seconds)):
+                current = opening.again()
+                for name in names:
+                    _warm_up(current[name], block_seconds)
+            for name in draw.sample(names, len(names)):
+                calls[name].append(_block(current[name], counts[name]))
+            placement.append(opening.number)
             if on_round:
                 on_round(index + 1, rounds)
             done = time.perf_counter()
-    ran = len(calls[next(iter(runs))])
+    ran = len(placement)
     method = {
         "protocol": "interleaved blocks in an order drawn anew every round; first call of a block discarded",
-        "variants": list(runs),
+        "variants": names,
         "rounds": ran,
         "rounds_asked": rounds,
         "ended_by": "rounds" if ran == rounds else "seconds",
+        "placements": opening.number + 1,
         "seconds": done - begin,
         "seconds_asked": seconds,
         "block_seconds": block_seconds,
@@ -104,7 +130,46 @@ def interleave(
         "garbage_collector": "off",
         "seed": seed,
     }
-    return LatencySamples(calls, method)
+    return LatencySamples(calls, np.array(placement), method)
+
+
+class _Opening:
+    """When to open the variants anew, and what that has taken."""
+
+    def __init__(
+        self,
+        runs: dict[str, Call] | tuple[str, ...],
+        reopen: Callable[[list[str]], dict[str, Call]] | None,
+        draw: random.Random,
+        limit: float,
+    ) -> None:
+        self._runs, self._reopen, self._draw, self._limit = runs, reopen, draw, limit
+        self._planned = 1
+        self.number = 0
+        self.seconds = 0.0
+
+    def first(self) -> dict[str, Call]:
+        if self._reopen is None:
+            return dict(self._runs)
+        opened = self._open()
+        affordable = int(self._limit / max(self.seconds, 1e-9))
+        self._planned = min(PLACEMENTS, affordable) if affordable >= LEAST_PLACEMENTS else 1
+        return opened
+
+    def due(self, progress: float) -> bool:
+        """``progress``: how much of the measurement is over, 0 to 1."""
+        return self.number + 1 < self._planned and int(progress * self._planned) > self.number
+
+    def again(self) -> dict[str, Call]:
+        self.number += 1
+        return self._open()
+
+    def _open(self) -> dict[str, Call]:
+        names = list(self._runs)
+        started = time.perf_counter()
+        opened = self._reopen(self._draw.sample(names, len(names)))
+        self.seconds += time.perf_counter() - started
+        return opened
 
 
 def _warm_up(call: Call, block_seconds: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -163,3 +164,26 @@ def test_nothing_to_measure_is_an_error(wrong: dict):
 def test_real_time_is_in_seconds():
     samples = latency.interleave({"sum": lambda: sum(range(20_000))}, rounds=3, seconds=5, block_seconds=0.002)
     assert 1e-5 < np.median(samples.block_medians("sum")) < 0.1
+
+
+def test_variants_are_opened_anew_several_times_in_random_order_and_rounds_know_on_which_opening():
+    orders = []
+
+    def reopen(order):
+        orders.append(tuple(order))
+        return {name: lambda: sum(range(2000)) for name in order}
+
+    samples = latency.interleave(("a", "b"), rounds=40, seconds=60, block_seconds=0.001, reopen=reopen)
+    assert len(orders) == samples.method["placements"] == 8
+    assert set(orders) == {("a", "b"), ("b", "a")}
+    assert np.bincount(samples.placement).tolist() == [5] * 8
+
+
+def test_what_opens_too_slowly_is_opened_once():
+    def reopen(order):
+        time.sleep(0.03)
+        return dict.fromkeys(order, int)
+
+    samples = latency.interleave(("a",), rounds=6, seconds=0.1, block_seconds=0.001, reopen=reopen)
+    assert samples.method["placements"] == 1
+    assert len(samples.placement) == 6

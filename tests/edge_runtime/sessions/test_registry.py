@@ -19,7 +19,7 @@ def no_engines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_runtimes_are_the_modules():
-    assert set(registry.runtimes()) == {"onnxruntime", "openvino"}
+    assert set(registry.runtimes()) == {"litert", "onnxruntime", "openvino", "tensorrt"}
 
 
 @pytest.mark.integration
@@ -59,13 +59,15 @@ def test_an_engine_that_does_not_load_here_says_why(monkeypatch, tmp_path, model
 
 
 def test_an_unknown_runtime_names_those_there_are(models):
-    with pytest.raises(SessionError, match="no runtime 'tensorrt'; there are onnxruntime, openvino"):
-        open_session(models / "pixels.onnx", "tensorrt")
+    with pytest.raises(SessionError, match="no runtime 'caffe'; there are litert, onnxruntime, openvino, tensorrt"):
+        open_session(models / "pixels.onnx", "caffe")
 
 
 def test_an_unknown_suffix_names_those_there_are():
-    with pytest.raises(ModelFileError, match=r"no runtime reads '.tflite' files; there are .onnx \(onnxruntime\)"):
-        open_session("model.tflite")
+    with pytest.raises(
+        ModelFileError, match=r"no runtime reads '.pb' files; there are .tflite \(litert\), .onnx \(onnxruntime\)"
+    ):
+        open_session("model.pb")
 
 
 def test_a_runtime_refuses_another_ones_file(models):

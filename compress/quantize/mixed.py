@@ -1,0 +1,258 @@
+"""Accuracy control: int8 where it holds and pays, float where it does not.
+
+`to: mixed` starts from all layers in int8, and
+
+1. puts into float the layers that int8 makes no faster on the target: those where the whole interval of
+   time(with it in float) / time(without) lies below 1. Where the target cannot be timed here, none;
+2. where the accuracy lost may be more than `max_drop`, ranks the layers by the error that each alone causes, finds the
+   shortest beginning of that list which has to be in float, and then tries to return each of its layers to int8.
+
+"May be": the upper end of the 95 % interval of the paired difference from the float file, on the validation split. The
+search looks at that split many times, so its last figure is a little too good; the report's is the test split's.
+
+`to: int8` with `max_drop` stays int8: :func:`control` says whether it holds, and what would make it.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import dataclass
+
+from compress.bench import stats
+from compress.bench.results import Interval, PairedDifference
+from compress.quantize import keep, sensitivity
+from compress.quantize.job import Job
+from compress.quantize.variants import ALL_INT8, Variants, all_int8
+
+PASSES = 3
+"""Leaving a layer in float changes what its neighbours gain, so they are timed again, at most so often."""
+
+NAMED = 3
+"""Layers named where none, or all of them, would have to be."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """Whether `max_drop` holds, and the lines for the report."""
+
+    met: bool
+    story: list[str]
+
+
+def quantize(job: Job) -> list[str]:
+    """Write the mixed file to ``job.out``."""
+    with all_int8(job, job.data.validation) as (variants, story):
+        count = _Count(job, len(variants.names))
+        slow = _slow(variants, job, count)
+        costly, told = frozenset(), []
+        if job.settings.max_drop is not None:
+            search = _Search(variants, job, count)
+            costly, told = search.run(frozenset(slow))
+        kept = frozenset(slow) | costly
+        story = [*story, *_times_used(variants, slow), *told, *_in_words(variants, kept, slow, costly)]
+        story += _final(variants, kept)
+        for file in keep.files(variants.file(kept)):
+            shutil.copyfile(file, job.out.with_suffix(file.suffix))
+        count.finish()
+        return story
+
+
+def control(job: Job) -> Control:
+    """Check the finished ``job.out`` against `max_drop`; where it is missed, find out and say what meeting it costs."""
+    with all_int8(job, job.data.validation, job.out) as (variants, _):
+        limit, drop = job.settings.max_drop, variants.drop(ALL_INT8)
+        if drop.high <= limit:
+            return Control(True, [f"max_drop holds: {_drop(drop)}, {_points(limit)} allowed"])
+        missed = f"max_drop is missed: {_drop(drop)}, {_points(limit)} allowed"
+        job.say(missed)
+        if not variants.layers:
+            return Control(False, [missed])
+        count = _Count(job, len(variants.names))
+        costly, told = _Search(variants, job, count).run(ALL_INT8)
+        story = [missed, *told]
+        if costly:
+            story.append(f"in the way: {', '.join(_ordered(variants, costly))}; {_cost(variants, costly)}")
+            story.append("`quantize: {to: mixed}` leaves such layers in float")
+            job.say(story[-2])
+        count.finish()
+        return Control(False, story)
+
+
+def samples_needed(limit: float) -> int | None:
+    """The fewest samples on which a drop of at most ``limit`` can be shown: with not one answer changed. None for 0."""
+    if limit <= 0:
+        return None
+    one = stats.tango(0, 0, 1).high
+    z2 = one / (1 - one)  # with no flips the upper end is z^2 / (n + z^2)
+    return max(1, math.ceil(z2 * (1 - limit) / limit - 1e-6))
+
+
+class _Count:
+    """Progress in variants looked at; how many there will be is estimated from above."""
+
+    def __init__(self, job: Job, layers: int) -> None:
+        self._job, self._done, self._total = job, 0, 5 * layers + 1
+
+    def __call__(self, count: int = 1) -> None:
+        self._done = min(self._done + count, self._total - 1)
+        self._job.on_batch(self._done, self._total)
+
+    def finish(self) -> None:
+        self._job.on_batch(self._total, self._total)
+
+
+def _slow(variants: Variants, job: Job, count: _Count) -> dict[str, Interval]:
+    """The layers that int8 surely makes no faster, and time(in float) / time(in int8) of each."""
+    found: dict[str, Interval] = {}
+    for turn in range(PASSES if variants.can_be_timed else 0):
+        left = tuple(name for name in variants.names if name not in found)
+        gains, _ = variants.gains(
+            frozenset(found),
+            left,
+            rounds=sensitivity.ROUNDS,
+            seconds=sensitivity.SECONDS,
+            seed=turn,
+            on_group=count if turn == 0 else None,
+        )
+        slower = {name: gain for name, gain in gains.items() if gain.high < 1}
+        if not slower:
+            break
+        found |= slower
+    if found and _ratio(variants, frozenset(found), ALL_INT8).low > 1:
+        return {}  # each alone saves time, together they cost some: conversions between them
+    return found
+
+
+def _ratio(variants: Variants, this: frozenset[str] | None, other: frozenset[str] | None) -> Interval:
+    """time(this) / time(other)"""
+    settings = {"rounds": sensitivity.ROUNDS, "seconds": sensitivity.SECONDS, "seed": 0}
+    medians, _ = variants.times({"this": this, "other": other}, **settings)
+    return stats.ratio_interval(medians["this"], medians["other"])
+
+
+class _Search:
+    """Which layers have to be in float for `max_drop` to hold."""
+
+    def __init__(self, variants: Variants, job: Job, count: _Count) -> None:
+        self._variants, self._job, self._count = variants, job, count
+        self._limit = job.settings.max_drop
+
+    def run(self, base: frozenset[str]) -> tuple[frozenset[str], list[str]]:
+        """Layers to leave in float besides ``base``, none where it holds or cannot be met; and what to tell."""
+        drop = self._variants.drop(base)
+        if drop.high <= self._limit:
+            return frozenset(), []
+        everything = frozenset(self._variants.names)
+        lines = [f"with {'the other' if base else 'all'} layers in int8: {_drop(drop)}, {_points(self._limit)} allowed"]
+        samples = len(self._variants.split)
+        needed = samples_needed(self._limit)
+        few = needed is None or samples < needed
+        if few or not self._holds(everything):
+            return frozenset(), [*lines, *self._impossible(few, needed, base)]
+        order = [name for name in self._rank() if name not in base]
+        return self._shorten(base, order[: self._shortest(base, order)]), lines
+
+    def _holds(self, kept: frozenset[str]) -> bool:
+        self._count()
+        return self._variants.drop(kept).high <= self._limit
+
+    def _rank(self) -> tuple[str, ...]:
+        """By samples enough for the logits' error; the search itself looks at all of them."""
+        split = sensitivity.draw(self._variants.split, sensitivity.SAMPLES, 0)
+        ranking = sensitivity.rank_variants(
+            self._variants.on(split), self._job, timed=False, on_progress=lambda done, total: self._count()
+        )
+        return ranking.names
+
+    def _shortest(self, base: frozenset[str], order: list[str]) -> int:
+        """How many of the most harmful layers have to be in float: none is too few, all are enough."""
+        low, high = 0, len(order)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._holds(base | set(order[:middle])) else (middle, high)
+        return high
+
+    def _shorten(self, base: frozenset[str], order: list[str]) -> frozenset[str]:
+        """Return to int8 what need not be in float, the least harmful first."""
+        kept = frozenset(order)
+        for name in reversed(order):
+            if self._holds(base | kept - {name}):
+                kept -= {name}
+        return kept
+
+    def _impossible(self, few: bool, needed: int | None, base: frozenset[str]) -> list[str]:
+        worst = ", ".join([name for name in self._rank() if name not in base][:NAMED])
+        if needed is None:
+            reason = "no number of samples can show that nothing at all is lost"
+        elif few:
+            reason = (
+                f"{len(self._variants.split)} validation samples cannot show it, even if no answer changed: at least "
+                f"{needed} are needed"
+            )
+        else:
+            drop = self._variants.drop(frozenset(self._variants.names))
+            reason = (
+                f"not even all layers in float meet it: {_drop(drop)}; this file's weights are not the float file's"
+            )
+        line = f"max_drop of {_points(self._limit)} cannot be met: {reason}"
+        self._job.say(line)
+        return [line, f"the layers that disturb the answers most: {worst}"]
+
+
+def _times_used(variants: Variants, slow: dict[str, Interval]) -> list[str]:
+    if not variants.can_be_timed:
+        return ["times were not used: this machine is not the target, so only accuracy decided"]
+    return [] if slow else ["no layer is surely slower in int8 than in float here"]
+
+
+def _in_words(variants: Variants, kept: frozenset[str], slow: dict[str, Interval], costly: frozenset[str]) -> list[str]:
+    lines = []
+    for name in _ordered(variants, kept):
+        if name in costly:
+            cost = variants.drop(kept - {name}, reference=kept)
+            lines.append(f"{name} stays in float: in int8 it costs {_points(cost.value)} {_range(cost)}")
+        else:
+            lines.append(f"{name} stays in float: int8 is {_times(slow[name])} as fast here")
+    if kept and kept == set(variants.names):
+        lines.append("that is every layer: the file is the float network again")
+    return lines
+
+
+def _final(variants: Variants, kept: frozenset[str]) -> list[str]:
+    whole = len(variants.names)
+    lines = [f"{whole - len(kept)} of {whole} layers in int8, {len(kept)} in float: {_drop(variants.drop(kept))}"]
+    if kept:
+        lines.append(f"with all layers in int8: {_drop(variants.drop(ALL_INT8))}; {_cost(variants, kept)}")
+    if variants.can_be_timed:
+        lines.append(f"the float file takes {_times(_ratio(variants, None, kept))} as long as this one")
+    return lines
+
+
+def _cost(variants: Variants, kept: frozenset[str]) -> str:
+    """What leaving ``kept`` in float costs against all int8."""
+    sizes = [variants.size(variant) / 1e3 for variant in (ALL_INT8, kept, None)]
+    size = "a file of {1:.1f} kB instead of {0:.1f} kB (float: {2:.1f} kB)".format(*sizes)
+    if not variants.can_be_timed:
+        return f"leaving them in float: {size}, and time that this machine cannot measure"
+    return f"leaving them in float: {_times(_ratio(variants, kept, ALL_INT8))} the time, and {size}"
+
+
+def _ordered(variants: Variants, kept: frozenset[str]) -> list[str]:
+    return [name for name in variants.names if name in kept]
+
+
+def _drop(drop: PairedDifference) -> str:
+    return f"{_points(drop.value)} lost on {drop.n} validation samples {_range(drop)}"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.2f} points"
+
+
+def _range(interval: PairedDifference) -> str:
+    return f"[{100 * interval.low:.2f}, {100 * interval.high:.2f}]"
+
+
+def _times(interval: Interval) -> str:
+    return f"{interval.value:.2f}x [{interval.low:.2f}, {interval.high:.2f}]"
