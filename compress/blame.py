@@ -10,8 +10,8 @@ from compress.errors import RecipeError, StoreError
 from compress.models.spec import load
 from compress.plan import FORMATS, Facts, Plan, Step, plan
 from compress.progress import Emit, Event
-from compress.quantize import sensitivity
 from compress.quantize.job import Job
+from compress.quantize.layers import sensitivity
 from compress.recipe import Quantize, Recipe
 from compress.stages import Context, model_file
 from compress.store import Artifact, Store

@@ -28,9 +28,11 @@ from compress.models.torch_session import TorchSession
 from compress.plan import Step
 from compress.progress import Emit, Event
 from compress.prune.structured import prune
-from compress.quantize import emulate, mixed, qdq, saturation
+from compress.quantize import mixed
 from compress.quantize import quantize as run_method
-from compress.quantize.coverage import int8_coverage
+from compress.quantize.checks import emulate, saturation
+from compress.quantize.checks.coverage import int8_coverage
+from compress.quantize.graph import qdq
 from compress.quantize.job import Job
 from compress.recipe import Distill, Measure, Prune, Quantize, Recipe
 from compress.store import Artifact

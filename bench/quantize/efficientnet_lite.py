@@ -29,7 +29,7 @@ from compress.bench.quantize.packages import fetch, folder, tell
 from compress.data.dataset import Dataset, Split, check_disjoint
 from compress.models.normalize import Normalized
 from compress.quantize import quantize
-from compress.quantize.coverage import int8_coverage
+from compress.quantize.checks.coverage import int8_coverage
 from compress.quantize.job import Job
 from compress.recipe import Quantize
 from compress.targets import openvino as openvino_export

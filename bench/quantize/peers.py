@@ -32,7 +32,7 @@ from compress.bench import stats, words
 from compress.bench.quantize.packages import folder, tell
 from compress.data.dataset import Dataset
 from compress.quantize import quantize
-from compress.quantize.coverage import int8_coverage
+from compress.quantize.checks.coverage import int8_coverage
 from compress.quantize.job import Job
 from compress.recipe import Quantize
 from compress.recipe_file import load_recipe

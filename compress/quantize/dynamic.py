@@ -27,8 +27,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from compress.errors import QuantizationError
-from compress.quantize.float_only import read_onnx, runs_on
-from compress.quantize.quiet import root_logger
+from compress.quantize.graph.float_only import read_onnx, runs_on
+from compress.quantize.graph.quiet import root_logger
 from compress.quantize.weight_only import (
     CONVOLUTIONS,
     PRODUCTS,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch.ao.quantization import QConfigMapping
     from torch.ao.quantization.backend_config import BackendConfig
 
-    from compress.quantize.torchao_quantizer import SchemeQuantizer
+    from compress.quantize.training.torchao_quantizer import SchemeQuantizer
     from compress.targets.scheme import Scheme
 
 MOMENTUM = 0.01
@@ -51,7 +51,7 @@ def torchao_quantizer(scheme: Scheme) -> SchemeQuantizer:
     )
     from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
-    from compress.quantize.torchao_quantizer import SchemeQuantizer
+    from compress.quantize.training.torchao_quantizer import SchemeQuantizer
 
     checked(scheme)
     dtype = {"u8": torch.uint8, "s8": torch.int8}[scheme.activations]

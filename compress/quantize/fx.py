@@ -23,9 +23,11 @@ from torch.nn import functional as F
 
 from compress.errors import QuantizationError
 from compress.models.normalize import Normalized
-from compress.quantize import converted, from_scheme, ranges
+from compress.quantize import from_scheme
+from compress.quantize.graph import ranges
 from compress.quantize.job import Job
-from compress.quantize.simulation import Simulation, calibrate, improve, quiet, trainable
+from compress.quantize.training import converted
+from compress.quantize.training.simulation import Simulation, calibrate, improve, quiet, trainable
 
 DEPRECATED = (
     "method 'fx' uses torch.ao.quantization, which PyTorch has deprecated and will remove: use 'static', or 'qat' to "

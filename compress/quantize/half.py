@@ -25,8 +25,8 @@ import openvino
 from onnx import TensorProto, helper
 
 from compress.errors import QuantizationError
-from compress.quantize import qdq
-from compress.quantize.float_only import LEAST, elements, read_onnx, read_openvino, runs_on
+from compress.quantize.graph import qdq
+from compress.quantize.graph.float_only import LEAST, elements, read_onnx, read_openvino, runs_on
 from compress.quantize.weight_only import RUNTIMES, write
 from compress.targets.openvino import save
 from edge_runtime import open_session

@@ -20,8 +20,8 @@ import numpy as np
 import onnx
 
 from compress.errors import QuantizationError, ToolError
-from compress.quantize import ranges
 from compress.quantize.from_scheme import litert_recipe
+from compress.quantize.graph import ranges
 from compress.targets import litert_graph
 from compress.targets.draft import draft
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 from compress.bench import stats
 from compress.bench.results import Interval, PairedDifference
-from compress.quantize import keep, sensitivity
 from compress.quantize.job import Job
-from compress.quantize.variants import ALL_INT8, Variants, all_int8
+from compress.quantize.layers import keep, sensitivity
+from compress.quantize.layers.variants import ALL_INT8, Variants, all_int8
 
 PASSES = 3
 """Leaving a layer in float changes what its neighbours gain, so they are timed again, at most so often."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import openvino
 
-from compress.quantize import onnxruntime, ranges
 from compress.quantize.from_scheme import nncf_parameters
+from compress.quantize.graph import onnxruntime, ranges
 from compress.targets.openvino import save
 
 if TYPE_CHECKING:

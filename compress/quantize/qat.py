@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from compress.errors import QuantizationError
-from compress.quantize import converted, from_scheme
+from compress.quantize import from_scheme
 from compress.quantize.job import Job
-from compress.quantize.simulation import Simulation, calibrate, improve, quiet, trainable
+from compress.quantize.training import converted
+from compress.quantize.training.simulation import Simulation, calibrate, improve, quiet, trainable
 
 
 def quantize(job: Job) -> list[str]:

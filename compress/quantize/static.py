@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_ir as ir
 
-from compress.quantize import bias, equalize, litert, onnxruntime, qdq, ranges, rounding, smooth
+from compress.quantize import litert
+from compress.quantize.corrections import bias, equalize, rounding, smooth
+from compress.quantize.graph import onnxruntime, qdq, ranges
 from compress.targets import tensorrt
 
 if TYPE_CHECKING:

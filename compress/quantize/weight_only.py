@@ -33,9 +33,9 @@ import onnx_ir as ir
 import openvino
 
 from compress.errors import QuantizationError
-from compress.quantize import qdq
-from compress.quantize.float_only import LEAST, elements, read_onnx, read_openvino, runs_on
-from compress.quantize.quiet import root_logger
+from compress.quantize.graph import qdq
+from compress.quantize.graph.float_only import LEAST, elements, read_onnx, read_openvino, runs_on
+from compress.quantize.graph.quiet import root_logger
 from compress.targets.draft import draft
 from compress.targets.onnx_graph import compact
 from compress.targets.openvino import save

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from compress.models.normalize import Normalized
-from compress.quantize import bias, layerwise, onnxruntime, qdq, ranges, rounding
-from compress.quantize.coverage import int8_coverage
+from compress.quantize.checks.coverage import int8_coverage
+from compress.quantize.corrections import bias, layerwise, rounding
+from compress.quantize.graph import onnxruntime, qdq, ranges
 from compress.targets.onnx import export
 from compress.targets.scheme import scheme
 from compress.targets.target import load_target

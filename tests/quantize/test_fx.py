@@ -11,7 +11,7 @@ from compress.errors import QuantizationError
 from compress.models.normalize import Normalized
 from compress.models.resnet import resnet
 from compress.quantize import fx
-from compress.quantize.coverage import int8_coverage
+from compress.quantize.checks.coverage import int8_coverage
 from compress.quantize.job import Job
 from compress.recipe import Quantize, QuantTraining, Training
 from compress.targets.scheme import scheme

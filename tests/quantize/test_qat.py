@@ -15,10 +15,11 @@ from compress.errors import DataError, QuantizationError
 from compress.models.convnet import convnet
 from compress.models.normalize import Normalized
 from compress.models.resnet import resnet
-from compress.quantize import converted, qat
-from compress.quantize.coverage import int8_coverage
+from compress.quantize import qat
+from compress.quantize.checks.coverage import int8_coverage
 from compress.quantize.job import Job
-from compress.quantize.simulation import calibrate
+from compress.quantize.training import converted
+from compress.quantize.training.simulation import calibrate
 from compress.recipe import Quantize, QuantTraining, Training
 from compress.targets.scheme import scheme
 from compress.targets.target import load_target

@@ -8,8 +8,9 @@ import pytest
 
 from compress.data.dataset import Split
 from compress.errors import CompressError
-from compress.quantize import onnxruntime, qdq, ranges, static
-from compress.quantize.coverage import int8_coverage
+from compress.quantize import static
+from compress.quantize.checks.coverage import int8_coverage
+from compress.quantize.graph import onnxruntime, qdq, ranges
 from compress.quantize.job import Job
 from compress.recipe import Quantize
 from compress.targets.scheme import scheme

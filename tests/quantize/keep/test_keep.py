@@ -7,9 +7,10 @@ import onnx
 import pytest
 
 from compress.errors import QuantizationError
-from compress.quantize import keep, quantize
-from compress.quantize.coverage import int8_coverage
+from compress.quantize import quantize
+from compress.quantize.checks.coverage import int8_coverage
 from compress.quantize.job import Job
+from compress.quantize.layers import keep
 from compress.recipe import Quantize
 from compress.targets.scheme import scheme
 from compress.targets.target import load_target

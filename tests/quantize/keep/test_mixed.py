@@ -7,8 +7,9 @@ import pytest
 
 from compress.bench import stats
 from compress.bench.results import Interval
-from compress.quantize import keep, mixed, quantize
-from compress.quantize.variants import Variants
+from compress.quantize import mixed, quantize
+from compress.quantize.layers import keep
+from compress.quantize.layers.variants import Variants
 from edge_runtime import open_session
 
 GIVES, TAKES = "model.features.6", "model.features.9"
@@ -156,8 +157,8 @@ def test_layers_that_together_cost_time_stay_int8(asked, int8_file, monkeypatch)
 
 
 def test_mixed_measures_for_real_and_tells_the_figures(asked, monkeypatch):
-    monkeypatch.setattr("compress.quantize.sensitivity.ROUNDS", 6)
-    monkeypatch.setattr("compress.quantize.sensitivity.SECONDS", 1.0)
+    monkeypatch.setattr("compress.quantize.layers.sensitivity.ROUNDS", 6)
+    monkeypatch.setattr("compress.quantize.layers.sensitivity.SECONDS", 1.0)
     seen = []
     job = replace(
         asked("onnxruntime", to="mixed", max_drop=LIMIT),

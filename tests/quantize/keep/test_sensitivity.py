@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compress.bench.ranking import Ranking
-from compress.quantize import sensitivity
+from compress.quantize.layers import sensitivity
 
 GIVES, TAKES = "model.features.6", "model.features.9"
 """The layers at both ends of the outlier."""

@@ -1,0 +1,1 @@
+"""Reading and writing quantized graphs, and the ranges of their activations."""

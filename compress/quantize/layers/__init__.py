@@ -1,0 +1,1 @@
+"""Which layers are to blame: each put back into float alone, judged and timed."""

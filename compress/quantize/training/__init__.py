@@ -1,0 +1,1 @@
+"""Rounding simulated in PyTorch, and the way from there to a quantized file."""
