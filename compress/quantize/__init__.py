@@ -1,8 +1,8 @@
 """Smaller numbers, one method a file, each ``quantize(job) -> list[str]``: the file is written, the lines tell how.
 
-Which number formats suit a device: ``targets/scheme.py``; what each library wants to hear then: ``from_scheme.py``. What
-every method is given: ``job.py``. Whether the file really computes in integers, and rightly: ``checks/``. Which layers
-are to blame: ``layers/``.
+Which number formats suit a device: ``targets/scheme.py``; what each library wants to hear then: ``from_scheme.py``.
+What every method is given: ``job.py``. Whether the file really computes in integers, and rightly: ``checks/``. Which
+layers are to blame: ``layers/``.
 
 Importing this package imports no library: a recipe is checked against ``METHODS`` without any.
 """
