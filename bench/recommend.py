@@ -1,16 +1,17 @@
 """Which of a place's models to take: the student.
 
 The candidates are the last float network and what was quantized from it. First fall those that lost more accuracy
-than the margin; then those that surely break more limits of the budget than others; then those whose accuracy is less
-sure to be kept, or that are less sure to keep the limits. Of what is left, the fastest; of those as fast as it (within
-what is worth a stage), the smallest file. So an int8 model that is slower than its float parent is taken only where the
-budget asks for its size or memory.
+than the margin, or miss their own `max_drop`; then those that surely break more limits of the budget than others; then
+those whose accuracy is less sure to be kept, or that are less sure to keep the limits. Of what is left, the fastest; of
+those as fast as it (within what is worth a stage), the smallest file. So an int8 model that is slower than its float
+parent is taken only where the budget asks for its size or memory.
 
 Where nothing is measured there is no choosing: the first model that the recipe's last stages made is the student.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from compress.bench.limits import Budget, keeps
@@ -54,7 +55,7 @@ def _student(candidates: list[Variant], budget: Budget) -> Variant:
     best = max(_kept(v, budget) for v in measured)
     measured = [v for v in measured if _kept(v, budget) == best]
     fastest = min(v.latency.p50 for v in measured)
-    return min((v for v in measured if v.latency.p50 <= WORTHWHILE * fastest), key=lambda v: v.size or 0)
+    return min((v for v in measured if v.latency.p50 <= WORTHWHILE * fastest), key=lambda v: v.size or math.inf)
 
 
 def _kept(variant: Variant, budget: Budget) -> tuple[bool, int, bool, int]:
@@ -62,4 +63,5 @@ def _kept(variant: Variant, budget: Budget) -> tuple[bool, int, bool, int]:
     drop = variant.accuracy.drop_vs_teacher
     kept = None if drop is None else non_inferior(drop, margin_of(budget))
     met, broken = keeps(variant, budget)
-    return kept is not False, -broken, kept is True, met
+    promised = variant.max_drop is None or variant.max_drop.met
+    return kept is not False and promised, -broken, kept is True, met

@@ -142,12 +142,13 @@ def _figures(variants: list[Variant]) -> list[tuple[str, Markup]]:
 def _differences(variants: list[Variant]) -> list[tuple[Variant, str, PairedDifference]]:
     """(variant, its reference in words, the paired difference) for all that were compared."""
     rows = []
+    teachers = {variant.id for variant in variants if variant.step == 0}
     for variant in variants:
         if variant.accuracy is None:
             continue
         for called, drop in (
             ("the teacher", variant.accuracy.drop_vs_teacher),
-            ("the step before", variant.accuracy.drop_vs_parent if variant.step > 1 else None),
+            ("the step before", variant.accuracy.drop_vs_parent if variant.parent not in teachers else None),
         ):
             if drop:
                 rows.append((variant, called, drop))

@@ -117,6 +117,15 @@ class Coverage(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
+class Promise(_Strict):
+    """A quantization's `max_drop`: the ``limit``, and the upper end ``high`` of what may be lost on validation."""
+
+    limit: float
+    high: float
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Variant(_Strict):
     """One model file on one runtime of one target.
 
@@ -124,7 +133,7 @@ class Variant(_Strict):
     runtime. ``size``: bytes of all its files. ``not_measured``: why there is no latency here, in words.
     ``agreement``: shares of equal argmax with ``torch`` (PyTorch, the same step) and ``float`` (the file int8 was
     made from), and the largest difference of a logit to each: ``max_abs_diff`` and ``float_max_abs_diff``.
-    ``coverage``: of quantized files.
+    ``coverage``, ``max_drop``: of quantized files.
     """
 
     id: str
@@ -146,6 +155,7 @@ class Variant(_Strict):
     accuracy: Accuracy | None = None
     agreement: dict[str, float] = field(default_factory=dict)
     coverage: Coverage | None = None
+    max_drop: Promise | None = None
 
 
 @dataclass(frozen=True, slots=True)

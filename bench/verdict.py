@@ -21,9 +21,9 @@ Lost:
 Verdicts of a stage that changes the network (prune, quantize, distilling into another architecture), first rule first:
 
 1. No latency or no accuracy, or no parent to compare with: **not measured**.
-2. Accuracy lost: **did not pay**; it cannot be told: **cannot tell**. Unless a distillation later in the recipe
-   brings the student back within the margin of the teacher: pruning and distilling are one purchase, so the stage is
-   then judged on what it gained, and the reason says so.
+2. Accuracy lost, or the stage's own `max_drop` missed: **did not pay**; it cannot be told: **cannot tell**. Unless a
+   distillation later in the recipe brings the student back within the margin of the teacher: pruning and distilling are
+   one purchase, so the stage is then judged on what it gained, and the reason says so.
 3. Speed gained: **paid**.
 4. Speed lost: **paid** only when what it gained instead is limited by the recipe's budget: size, memory, or accuracy
    where the parent was not surely within the budget's ``accuracy_drop`` of the teacher (that limit bounds a loss; it
@@ -150,8 +150,12 @@ class _Case:
             word, why = self._trade()
         else:
             word, why = ("did not pay" if kept is False else "cannot tell"), None
+        promise = self.variant.max_drop
+        missed = None
+        if promise is not None and not promise.met:
+            word, missed = "did not pay", f"misses its max_drop: up to {words.points(promise.high)} may be lost"
         said = (self._speed_words(), self._size_words(), self._memory_words(), why, self._accuracy_words(kept), repair)
-        return word, _join(*said)
+        return word, _join(*said, missed)
 
     def _missing(self) -> str | None:
         if self.variant.not_measured:
@@ -230,9 +234,10 @@ class _Case:
         return factor is not None and factor >= (WORTHWHILE if what == "size" else WORTHWHILE_MEMORY)
 
     def _speed_words(self) -> str:
-        quantized = self.variant.precision.startswith("int8") and self.reference.precision == "fp32"
+        narrower = self.variant.precision != "fp32" and self.reference.precision == "fp32"
+        quantized = narrower and self.variant.precision.startswith("int8")
         said = f"{words.ratio(self.speed)} the speed of {self.called} here"
-        if quantized and self.variant.parent == self.reference.id:
+        if narrower and self.variant.parent == self.reference.id:
             said = f"{words.ratio(self.speed)} the speed of {self.reference.precision} here"
         if self.speed.low >= WORTHWHILE:
             return said

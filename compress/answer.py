@@ -16,7 +16,7 @@ import numpy as np
 
 from compress.bench import stats
 from compress.bench.budget import check_budget
-from compress.bench.results import Accuracy, Coverage, Interval, Latency, Memory, Results, StageRecord, Variant
+from compress.bench.results import Accuracy, Coverage, Interval, Latency, Memory, Promise, Results, StageRecord, Variant
 from compress.bench.verdict import judge, judge_students
 from compress.compare.agreement import agreement
 from compress.data.dataset import SPLITS, Dataset
@@ -77,6 +77,7 @@ class Answer:
             batch=self._recipe.measure.batch,
             not_measured=plan.not_measured,
             coverage=_coverage(file),
+            max_drop=(promise := file.meta.get("max_drop")) and Promise(**promise),
         )
         if plan.not_measured:
             return row

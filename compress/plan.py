@@ -235,7 +235,8 @@ class _Planner:
         if asked.trains and runtime == "openvino":  # one training for both: OpenVINO reads the trained ONNX file
             twin = replace(chosen, runtime="onnxruntime")
             trained = label.replace("/openvino/", "/onnxruntime/")
-            self._quantize_step(trained, settings, "onnxruntime", twin, here)
+            plain = settings if "onnxruntime" in place.runtimes else settings.model_copy(update={"max_drop": None})
+            self._quantize_step(trained, plain, "onnxruntime", twin, here)
         return self._quantize_step(label, settings, runtime, chosen, here, trained)
 
     def _quantize_step(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compress.quantize import method
-from compress.recipe import Distill, Prune, Quantize, Teacher, Training
+from compress.recipe import Distill, Prune, Quantize, QuantTraining, Teacher, Training
 
 Samples = dict[str, int] | None
 
@@ -45,20 +45,26 @@ def quantize(settings: Quantize, runtime: str, scheme: str | None, samples: Samp
     if scheme is None:
         return words, ""
     asked = method(settings)
-    if asked.trains and settings.training:
-        return f"{words} ({scheme})", training(settings.training, samples)
+    if settings.method == "qat" or (asked.trains and settings.training):
+        return f"{words} ({scheme})", training(settings.training or QuantTraining(), samples)
     if settings.method == "dynamic":
         return f"{words} ({scheme})", ""
     return f"{words} ({scheme}), ranges by {settings.calibration}", f"{held:,} samples"
 
 
 def precision(settings: Quantize) -> str:
-    """What the answer's table calls the numbers of a quantized model; all that compute in int8 begin with it."""
-    if settings.to == "int8":
-        return "int8" if settings.method == "static" else f"int8 {settings.method}"
-    return {"mixed": "int8 mixed", "int8-weights": "8-bit weights", "int4-weights": "4-bit weights"}.get(
-        settings.to, settings.to
-    )
+    """What the answer's table calls the numbers of a quantized model; all that compute in int8 begin with it.
+
+    Alternatives that differ in how they got there have different names.
+    """
+    names = {"mixed": "int8 mixed", "int8-weights": "8-bit weights", "int4-weights": "4-bit weights"}
+    parts = [names.get(settings.to, settings.to)]
+    parts += [settings.method] * (settings.method != "static")
+    parts += [settings.calibration] * (settings.calibration != "minmax")
+    parts += ["equalized"] * settings.equalize + ["smoothed"] * (settings.smooth is not None)
+    parts += ["uncorrected"] * (not settings.bias_correction) + ["rounding learned"] * (settings.rounding == "learned")
+    parts += ["scheme forced"] * (settings.scheme is not None)
+    return ", ".join([" ".join(parts[:2]), *parts[2:]])
 
 
 def evaluate(runtime: str, samples: Samples) -> tuple[str, str]:

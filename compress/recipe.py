@@ -223,7 +223,7 @@ class Quantize(_Model):
         "interval: a fraction, or '0.5%'",
     )
     scheme: ForcedScheme | None = Field(None, description="force another integer scheme than the target's")
-    group: int = Field(32, ge=16, le=256, description="weights that share a scale in int4-weights")
+    group: Literal[16, 32, 64, 128, 256] = Field(32, description="weights that share a scale in int4-weights")
 
 
 class Stage(_Model):

@@ -154,7 +154,7 @@ def _quantize(recipe: Recipe, settings: Quantize, where: tuple[str | int, ...]) 
     if settings.to != "int8" and "method" in given:
         yield Problem((*where, "method"), f"belongs to `to: int8`; {settings.to} has one way only: remove this key")
     for key, usable, what in (
-        ("calibration", asked.integer and settings.method != "dynamic", "sets ranges of activations"),
+        ("calibration", asked.integer and not (settings.method == "dynamic" or _training(settings)), "sets ranges"),
         ("samples", settings.to != "bf16" and settings.method != "dynamic", "counts calibration samples"),
         ("equalize", asked.module in ("static", "mixed"), "belongs to static int8"),
         ("smooth", asked.module in ("static", "nncf", "mixed"), "belongs to static int8"),
@@ -170,6 +170,11 @@ def _quantize(recipe: Recipe, settings: Quantize, where: tuple[str | int, ...]) 
         if key in given and not usable:
             way = settings.to if settings.to != "int8" else f"method {settings.method}"
             yield Problem((*where, key), f"{what}; {way} has no use for it: remove this key")
+
+
+def _training(settings: Quantize) -> bool:
+    """Ranges are then found while training."""
+    return settings.method == "qat" or (settings.method == "fx" and settings.training is not None)
 
 
 def _targets(recipe: Recipe) -> Iterator[Problem]:

@@ -107,6 +107,8 @@ def _execute(
             artifact = store.build(step.key, step.kind, _maker(step, inputs, context), anew=again)
         seconds = time.perf_counter() - started
         context.emit(Event("cached" if cached else "done", step.label, seconds=seconds))
+        for words in artifact.meta.get("warnings", ()) if cached else ():
+            context.emit(Event("warning", step.label, message=words))
         artifacts[step.label] = artifact
         records.append(
             StageRecord(

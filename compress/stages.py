@@ -158,7 +158,10 @@ def quantize(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     def network(role: str) -> Callable[[], torch.nn.Module] | None:
         return (lambda: load(inputs[role].path, context.recipe.folder)[0]) if role in inputs else None
 
+    warnings: list[str] = []
+
     def say(words: str) -> None:
+        warnings.append(words)
         context.emit(Event("warning", step.label, message=words))
 
     job = Job(
@@ -181,18 +184,22 @@ def quantize(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
         story = ["the trained ONNX file, converted"]
     else:
         story = run_method(job)
-    coverage = int8_coverage(job.out, scheme)
-    meta = {key: source.meta[key] for key in ("params", "macs")} | {"coverage": asdict(coverage)}
-    story += [*([scheme.words] if scheme else []), *coverage.lines]
+    coverage = int8_coverage(job.out, scheme, kept=job.kept)
+    meta: Meta = {key: source.meta[key] for key in ("params", "macs")}
+    if scheme is None:
+        story.append(f"weights are stored as {coverage.weight_words}")
+    else:
+        meta["coverage"] = asdict(coverage)
+        story += [scheme.words, *coverage.lines]
     if settings.to == "int8" and not coverage.complete:
         say(coverage.words)
-    if scheme is not None and settings.method != "dynamic":
+    if scheme is not None and settings.method != "dynamic" and coverage.int8:
         story += _saturation(job, meta)
-    if settings.max_drop is not None and settings.to == "int8":
+    if settings.max_drop is not None:
         control = mixed.control(job)
-        meta["max_drop"] = control.met
+        meta["max_drop"] = {"limit": settings.max_drop, "met": control.met, "high": control.high}
         story += control.story
-    return {**meta, "story": story}
+    return {**meta, "warnings": warnings, "story": story}
 
 
 def _saturation(job: Job, meta: Meta) -> list[str]:

@@ -64,7 +64,7 @@ def _values(model: type[BaseModel], name: str) -> str:
     schema = model.model_json_schema().get("properties", {}).get(name, {})
     parts = [schema, *schema.get("anyOf", ())]
     if words := next((part["enum"] for part in parts if "enum" in part), None):
-        return f" ({' / '.join(words)})"
+        return f" ({' / '.join(map(str, words))})"
     bounds = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "above", "exclusiveMaximum": "below"}
     found = [f"{word} {part[key]:g}" for part in parts for key, word in bounds.items() if key in part]
     return f" ({', '.join(found)})" if found else ""

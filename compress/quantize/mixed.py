@@ -3,7 +3,8 @@
 `to: mixed` starts from all layers in int8, and
 
 1. puts into float the layers that int8 makes no faster on the target: those where the whole interval of
-   time(with it in float) / time(without) lies below 1. Where the target cannot be timed here, none;
+   time(with it in float) / time(without) lies below 1 / 1.02: less is chance. Where the target
+   cannot be timed here, none;
 2. where the accuracy lost may be more than `max_drop`, ranks the layers by the error that each alone causes, finds the
    shortest beginning of that list which has to be in float, and then tries to return each of its layers to int8.
 
@@ -20,6 +21,7 @@ import shutil
 from dataclasses import dataclass
 
 from compress.bench import stats
+from compress.bench.recommend import WORTHWHILE
 from compress.bench.results import Interval, PairedDifference
 from compress.quantize.job import Job
 from compress.quantize.layers import keep, sensitivity
@@ -34,9 +36,10 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Control:
-    """Whether `max_drop` holds, and the lines for the report."""
+    """Whether `max_drop` holds, the upper end of what may be lost (0 to 1), and the lines for the report."""
 
     met: bool
+    high: float
     story: list[str]
 
 
@@ -50,7 +53,12 @@ def quantize(job: Job) -> list[str]:
             search = _Search(variants, job, count)
             costly, told = search.run(frozenset(slow))
         kept = frozenset(slow) | costly
-        story = [*story, *_times_used(variants, slow), *told, *_in_words(variants, kept, slow, costly)]
+        reasons = _reasons(variants, kept, slow, costly)
+        job.kept.update(reasons)
+        story = [*story, *_times_used(variants, slow), *told]
+        story += [f"{name} stays in float: {reason}" for name, reason in reasons.items()]
+        if kept and kept == set(variants.names):
+            story.append("that is every layer: the file is the float network again")
         story += _final(variants, kept)
         for file in keep.files(variants.file(kept)):
             shutil.copyfile(file, job.out.with_suffix(file.suffix))
@@ -63,11 +71,11 @@ def control(job: Job) -> Control:
     with all_int8(job, job.data.validation, job.out) as (variants, _):
         limit, drop = job.settings.max_drop, variants.drop(ALL_INT8)
         if drop.high <= limit:
-            return Control(True, [f"max_drop holds: {_drop(drop)}, {_points(limit)} allowed"])
+            return Control(True, drop.high, [f"max_drop holds: {_drop(drop)}, {_points(limit)} allowed"])
         missed = f"max_drop is missed: {_drop(drop)}, {_points(limit)} allowed"
         job.say(missed)
-        if not variants.layers:
-            return Control(False, [missed])
+        if not variants.layers or job.settings.to == "mixed":  # which has searched already
+            return Control(False, drop.high, [missed])
         count = _Count(job, len(variants.names))
         costly, told = _Search(variants, job, count).run(ALL_INT8)
         story = [missed, *told]
@@ -76,7 +84,7 @@ def control(job: Job) -> Control:
             story.append("`quantize: {to: mixed}` leaves such layers in float")
             job.say(story[-2])
         count.finish()
-        return Control(False, story)
+        return Control(False, drop.high, story)
 
 
 def samples_needed(limit: float) -> int | None:
@@ -115,7 +123,7 @@ def _slow(variants: Variants, job: Job, count: _Count) -> dict[str, Interval]:
             seed=turn,
             on_group=count if turn == 0 else None,
         )
-        slower = {name: gain for name, gain in gains.items() if gain.high < 1}
+        slower = {name: gain for name, gain in gains.items() if gain.high < 1 / WORTHWHILE}
         if not slower:
             break
         found |= slower
@@ -182,7 +190,6 @@ class _Search:
         return kept
 
     def _impossible(self, few: bool, needed: int | None, base: frozenset[str]) -> list[str]:
-        worst = ", ".join([name for name in self._rank() if name not in base][:NAMED])
         if needed is None:
             reason = "no number of samples can show that nothing at all is lost"
         elif few:
@@ -197,6 +204,9 @@ class _Search:
             )
         line = f"max_drop of {_points(self._limit)} cannot be met: {reason}"
         self._job.say(line)
+        if few:
+            return [line]
+        worst = ", ".join([name for name in self._rank() if name not in base][:NAMED])
         return [line, f"the layers that disturb the answers most: {worst}"]
 
 
@@ -206,17 +216,18 @@ def _times_used(variants: Variants, slow: dict[str, Interval]) -> list[str]:
     return [] if slow else ["no layer is surely slower in int8 than in float here"]
 
 
-def _in_words(variants: Variants, kept: frozenset[str], slow: dict[str, Interval], costly: frozenset[str]) -> list[str]:
-    lines = []
+def _reasons(
+    variants: Variants, kept: frozenset[str], slow: dict[str, Interval], costly: frozenset[str]
+) -> dict[str, str]:
+    """Why each layer of ``kept`` stays in float."""
+    reasons = {}
     for name in _ordered(variants, kept):
         if name in costly:
             cost = variants.drop(kept - {name}, reference=kept)
-            lines.append(f"{name} stays in float: in int8 it costs {_points(cost.value)} {_range(cost)}")
+            reasons[name] = f"in int8 it costs {_points(cost.value)} {_range(cost)}"
         else:
-            lines.append(f"{name} stays in float: int8 is {_times(slow[name])} as fast here")
-    if kept and kept == set(variants.names):
-        lines.append("that is every layer: the file is the float network again")
-    return lines
+            reasons[name] = f"int8 is {_times(slow[name])} as fast here"
+    return reasons
 
 
 def _final(variants: Variants, kept: frozenset[str]) -> list[str]:

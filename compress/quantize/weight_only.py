@@ -212,8 +212,6 @@ def _smaller_than(group: int, model: onnx.ModelProto) -> list[str]:
 
 def _mostly_products(model: ir.Model, group: int) -> None:
     """Raise :class:`QuantizationError` for networks and groups that 4 bits are not for."""
-    if group & (group - 1):
-        raise QuantizationError(f"int4-weights in groups of {group}: runtimes have kernels for 16, 32, 64, 128 and 256")
     sizes, fitting = Counter(), 0
     for node in model.graph:
         if node.op_type in (*CONVOLUTIONS, *PRODUCTS) and _is_weight(node.inputs[1]):

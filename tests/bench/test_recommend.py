@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from compress.bench.recommend import students
-from compress.bench.results import places
-from compress.bench.verdict import judge_students
+from compress.bench.results import Promise, places
+from compress.bench.verdict import judge, judge_students
 
 PLACE = ("this-machine", "onnxruntime")
 
@@ -63,6 +63,15 @@ def test_alternatives_compete_and_the_verdict_names_what_was_taken(results):
     assert chosen([*variants, other], {}) == "quantize"
     (verdict,) = judge_students([*variants, other])
     assert "taken is quantize int8" in verdict.reason
+
+
+def test_a_quantization_that_misses_its_own_max_drop_is_not_taken_and_did_not_pay(results):
+    variants = slower(here(results), "quantize", 0.3)
+    variants = change(variants, "quantize", max_drop=Promise(limit=0.001, high=0.004, met=False))
+    assert chosen(variants, {}) == "distill"
+    verdict = next(v for v in judge(variants) if v.stage == "quantize")
+    assert verdict.verdict == "did not pay"
+    assert "misses its max_drop: up to 0.40 points may be lost" in verdict.reason
 
 
 def test_where_nothing_is_measured_the_quantized_model_is_the_student(results):

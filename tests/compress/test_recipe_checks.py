@@ -87,6 +87,11 @@ def test_sensible_orders_of_stages_are_fine(stages):
         ([{"quantize": {"to": "fp16", "calibration": "mse"}}], ("stages", 0, "quantize", "calibration"), "fp16 has no"),
         ([{"quantize": {"to": "mixed", "method": "qat"}}], ("stages", 0, "quantize", "method"), "mixed has one way"),
         ([{"quantize": {"training": {}}}], ("stages", 0, "quantize", "training"), "belongs to methods qat and fx"),
+        (
+            [{"quantize": {"method": "qat", "calibration": "mse"}}],
+            ("stages", 0, "quantize", "calibration"),
+            "method qat has no use for it",
+        ),
         ([{"quantize": {"group": 64}}], ("stages", 0, "quantize", "group"), "belongs to int4-weights"),
         ([{"prune": {}}], ("stages", 0, "prune"), "exactly one of ratio"),
         ([{"prune": {"ratio": 0.5, "macs": 0.5}}], ("stages", 0, "prune"), "exactly one of ratio"),

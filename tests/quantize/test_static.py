@@ -78,7 +78,7 @@ def test_bad_samples_leave_nothing_behind(task, small_data, runtime, rounding):
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_quantized_model_is_refused(task, quantized, runtime):
     job = replace(task(runtime), onnx=quantized("x86-avx2", "onnxruntime"))
-    with pytest.raises(CompressError, match=r"model\.onnx is quantized already: give the float model"):
+    with pytest.raises(CompressError, match=r"model\.onnx is quantized already \(.*\): give the float model"):
         static.quantize(job)
     assert not job.out.exists()
 

@@ -121,11 +121,6 @@ def test_int4_weights_of_a_convolutional_network_are_refused_with_its_layers(job
     assert not task.out.exists()
 
 
-def test_a_group_without_kernels_is_refused(job, perceptron):
-    with pytest.raises(QuantizationError, match="groups of 48: runtimes have kernels for 16, 32, 64, 128 and 256"):
-        quantize(job(perceptron, "onnxruntime", to="int4-weights", group=48))
-
-
 def test_weights_that_are_not_finite_are_named(job, perceptron, tmp_path):
     model = onnx.load(perceptron)
     tensor = next(t for t in model.graph.initializer if t.name.endswith("weight") and t.dims[0] == 96)

@@ -24,10 +24,9 @@ from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from compress.errors import QuantizationError
 from compress.quantize.corrections.smooth import INSERTED
 from compress.quantize.from_scheme import ort_options
-from compress.quantize.graph import qdq
+from compress.quantize.graph.float_only import read_onnx
 from compress.quantize.graph.ranges import Ranges
 from compress.targets.draft import draft
 from compress.targets.onnx_graph import compact
@@ -43,8 +42,7 @@ TYPES = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
 
 def prepare(path: Path | str) -> onnx.ModelProto:
     """The float file, optimised, with shapes. Raises :class:`QuantizationError` when it is quantized already."""
-    if qdq.is_quantized(ir.load(path)):
-        raise QuantizationError(f"{Path(path).name} is quantized already: give the float model")
+    read_onnx(path)
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(path, prepared, skip_symbolic_shape=True)
