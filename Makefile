@@ -20,8 +20,9 @@ test: $(VENV)/test.stamp
 test-all: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-bench: $(VENV)/run.stamp
-	$(BIN)/python bench/performance.py
+bench: $(VENV)/test.stamp
+	status=0; $(BIN)/python bench/performance.py || status=1; \
+	for name in peers efficientnet_lite minilm; do $(BIN)/python -m compress.bench.quantize.$$name || status=1; done; exit $$status
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
