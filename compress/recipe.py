@@ -174,7 +174,8 @@ class QuantTraining(Training):
     """Training with rounding simulated: short and gentle, the weights are good already."""
 
     epochs: int = Field(3, ge=1, le=100_000, description="passes over the training split")
-    lr: float = Field(0.005, gt=0, le=100, description="peak of the one-cycle learning rate")
+    optimizer: Literal["sgd", "adamw"] = Field("adamw", description="sgd has Nesterov momentum 0.9")
+    lr: float = Field(0.0005, gt=0, le=100, description="peak of the one-cycle learning rate")
 
 
 class ForcedScheme(_Model):
