@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import compress
+from compress import isolated
 
 FOLDER = Path(__file__).parent.parent.parent / "recipes" / "quantize"
 PARTS = {"train": 2000, "calibration": 200, "validation": 500, "test": 1000}
@@ -41,6 +42,8 @@ def quick(tmp_path_factory):
 
 @pytest.mark.parametrize("recipe", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
 def test_it_runs_to_its_answer(recipe, quick, store, tmp_path):
+    if recipe.stem == "litert" and not isolated.installed("litert"):
+        pytest.skip("needs LiteRT's converter: compress doctor --install litert")
     result = compress.run(
         recipe, overrides=(*quick, *SHORTER.get(recipe.name, ())), store=store, out=tmp_path / "run", threads=1
     )
