@@ -59,12 +59,17 @@ def points(value: float) -> str:
     return f"{100 * value:.2f} points"
 
 
+def points_bracket(low: float, high: float) -> str:
+    """``0.001`` and ``0.0052`` are ``[0.10, 0.52]``."""
+    return f"[{100 * low:.2f}, {100 * high:.2f}]"
+
+
 def lost(drop: PairedDifference) -> str:
     """``loses 0.31 points of accuracy [0.10, 0.52]``, or ``gains``; the interval follows the word's direction."""
     sign = -1 if drop.value < 0 else 1
     low, high = sorted((sign * drop.low, sign * drop.high))
     verb = "gains" if sign < 0 else "loses"
-    return f"{verb} {points(abs(drop.value))} of accuracy [{100 * low:.2f}, {100 * high:.2f}]"
+    return f"{verb} {points(abs(drop.value))} of accuracy {points_bracket(low, high)}"
 
 
 def step(variant: Variant) -> str:

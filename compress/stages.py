@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from compress import data, models
+from compress.compare.logits import logits
 from compress.data.dataset import Dataset
 from compress.distill.logits import distill
 from compress.models.architectures import with_defaults
@@ -43,6 +44,9 @@ from compress.targets.scheme import Scheme
 from compress.training import Epoch, fit
 from edge_runtime import Session, machine, open_session
 from edge_runtime.probes import latency, memory
+
+BATCH = 200
+"""Test samples answered at once."""
 
 Inputs = dict[str, Artifact]
 Meta = dict[str, Any]
@@ -225,13 +229,10 @@ def evaluate(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     """The logits of the whole test split, through the session that the device will use."""
     test = context.data.test
     with _open(inputs["model"], step.settings["runtime"], context.threads, context.recipe.folder) as session:
-        parts = []
-        for index in range(0, len(test), 200):
-            parts.append(session.predict(test.inputs[index : index + 200]))
-            context.emit(Event("progress", step.label, min(index + 200, len(test)), len(test)))
-    logits = np.concatenate(parts).astype(np.float32)
-    np.save(work / "logits.npy", logits)
-    return {"correct": int((logits.argmax(1) == test.labels).sum()), "n": len(test), "story": []}
+        on_batch = context.progress(step)["on_batch"]
+        found = logits(session, test.inputs, BATCH, on_batch).astype(np.float32)
+    np.save(work / "logits.npy", found)
+    return {"correct": int((found.argmax(1) == test.labels).sum()), "n": len(test), "story": []}
 
 
 def measure(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:

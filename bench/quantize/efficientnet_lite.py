@@ -26,6 +26,7 @@ from torch import nn
 
 from compress.bench import stats
 from compress.bench.quantize.packages import fetch, folder, tell
+from compress.compare.logits import logits
 from compress.data.dataset import Dataset, Split, check_disjoint
 from compress.models.normalize import Normalized
 from compress.quantize import quantize
@@ -161,8 +162,7 @@ def _files(photographs: Path) -> list[Path]:
 
 
 def _classes(session: Session, inputs: np.ndarray) -> np.ndarray:
-    batches = (np.ascontiguousarray(inputs[start : start + 20]) for start in range(0, len(inputs), 20))
-    return np.concatenate([session.predict(batch).argmax(1) for batch in batches])
+    return logits(session, inputs, 20).argmax(1)
 
 
 def _megabytes(file: Path) -> str:

@@ -30,6 +30,7 @@ import torch
 import compress
 from compress.bench import stats, words
 from compress.bench.quantize.packages import folder, tell
+from compress.compare.logits import logits
 from compress.data.dataset import Dataset
 from compress.quantize import quantize
 from compress.quantize.checks.coverage import int8_coverage
@@ -92,8 +93,7 @@ def _contest(stage: str, runtime: str, source: Path, all_: list[Contender], work
     right = {}
     for name, file in files.items():
         with open_session(file, runtime) as session:
-            parts = [session.predict(data.test.inputs[i : i + 200]) for i in range(0, len(data.test), 200)]
-        right[name] = np.concatenate(parts).argmax(1) == data.test.labels
+            right[name] = logits(session, data.test.inputs, 200).argmax(1) == data.test.labels
     kernels = {name: sum(int8_coverage(file).int8.values()) for name, file in files.items()}
     seconds = {c.name: statistics.median(c.seconds) for c in all_}
     for name in files:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from compress.bench import stats
 from compress.bench.recommend import WORTHWHILE
 from compress.bench.results import Interval, PairedDifference
+from compress.bench.words import points, points_bracket
 from compress.quantize.job import Job
 from compress.quantize.layers import keep, sensitivity
 from compress.quantize.layers.variants import ALL_INT8, Variants, all_int8
@@ -71,8 +72,8 @@ def control(job: Job) -> Control:
     with all_int8(job, job.data.validation, job.out) as (variants, _):
         limit, drop = job.settings.max_drop, variants.drop(ALL_INT8)
         if drop.high <= limit:
-            return Control(True, drop.high, [f"max_drop holds: {_drop(drop)}, {_points(limit)} allowed"])
-        missed = f"max_drop is missed: {_drop(drop)}, {_points(limit)} allowed"
+            return Control(True, drop.high, [f"max_drop holds: {_drop(drop)}, {points(limit)} allowed"])
+        missed = f"max_drop is missed: {_drop(drop)}, {points(limit)} allowed"
         job.say(missed)
         if not variants.layers or job.settings.to == "mixed":  # which has searched already
             return Control(False, drop.high, [missed])
@@ -152,7 +153,7 @@ class _Search:
         if drop.high <= self._limit:
             return frozenset(), []
         everything = frozenset(self._variants.names)
-        lines = [f"with {'the other' if base else 'all'} layers in int8: {_drop(drop)}, {_points(self._limit)} allowed"]
+        lines = [f"with {'the other' if base else 'all'} layers in int8: {_drop(drop)}, {points(self._limit)} allowed"]
         samples = len(self._variants.split)
         needed = samples_needed(self._limit)
         few = needed is None or samples < needed
@@ -202,7 +203,7 @@ class _Search:
             reason = (
                 f"not even all layers in float meet it: {_drop(drop)}; this file's weights are not the float file's"
             )
-        line = f"max_drop of {_points(self._limit)} cannot be met: {reason}"
+        line = f"max_drop of {points(self._limit)} cannot be met: {reason}"
         self._job.say(line)
         if few:
             return [line]
@@ -224,7 +225,7 @@ def _reasons(
     for name in _ordered(variants, kept):
         if name in costly:
             cost = variants.drop(kept - {name}, reference=kept)
-            reasons[name] = f"in int8 it costs {_points(cost.value)} {_range(cost)}"
+            reasons[name] = f"in int8 it costs {points(cost.value)} {points_bracket(cost.low, cost.high)}"
         else:
             reasons[name] = f"int8 is {_times(slow[name])} as fast here"
     return reasons
@@ -254,15 +255,7 @@ def _ordered(variants: Variants, kept: frozenset[str]) -> list[str]:
 
 
 def _drop(drop: PairedDifference) -> str:
-    return f"{_points(drop.value)} lost on {drop.n} validation samples {_range(drop)}"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.2f} points"
-
-
-def _range(interval: PairedDifference) -> str:
-    return f"[{100 * interval.low:.2f}, {100 * interval.high:.2f}]"
+    return f"{points(drop.value)} lost on {drop.n} validation samples {points_bracket(drop.low, drop.high)}"
 
 
 def _times(interval: Interval) -> str:

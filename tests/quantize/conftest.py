@@ -24,14 +24,30 @@ from compress.training import fit
 from edge_runtime import open_session
 
 
-@pytest.fixture(scope="session")
-def exported(small_data: Dataset, tmp_path_factory) -> Path:
-    """The trained network as ONNX."""
+def _build() -> Normalized:
     torch.manual_seed(0)
-    model = Normalized(resnet(classes=4, channels=1, stem=8, widths=(16, 32), blocks=(1, 1)), [0.45], [0.24])
-    fit(model, small_data.train, small_data.validation, Training(epochs=3, batch=32, lr=0.05))
+    return Normalized(resnet(classes=4, channels=1, stem=8, widths=(16, 32), blocks=(1, 1)), [0.45], [0.24])
+
+
+@pytest.fixture(scope="session")
+def network(small_data: Dataset) -> Callable[[], Normalized]:
+    """Makes the trained float network anew."""
+    trained = _build()
+    fit(trained, small_data.train, small_data.validation, Training(epochs=3, batch=32, lr=0.05))
+
+    def make() -> Normalized:
+        model = _build()
+        model.load_state_dict(trained.state_dict())
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def exported(network: Callable[[], Normalized], small_data: Dataset, tmp_path_factory) -> Path:
+    """The trained network as ONNX."""
     path = tmp_path_factory.mktemp("float") / "model.onnx"
-    onnx_export.export(model, small_data.test.inputs[:1], path)
+    onnx_export.export(network(), small_data.test.inputs[:1], path)
     return path
 
 

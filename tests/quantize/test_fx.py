@@ -4,41 +4,20 @@ from collections.abc import Callable
 
 import onnx
 import pytest
-import torch
 from torch import nn
 
 from compress.errors import QuantizationError
-from compress.models.normalize import Normalized
-from compress.models.resnet import resnet
 from compress.quantize import fx
 from compress.quantize.checks.coverage import int8_coverage
 from compress.quantize.job import Job
-from compress.recipe import Quantize, QuantTraining, Training
+from compress.recipe import Quantize, QuantTraining
 from compress.targets.scheme import scheme
 from compress.targets.target import load_target
-from compress.training import accuracy, fit
+from compress.training import accuracy
 from edge_runtime import open_session
 
 pytestmark = pytest.mark.integration
 TRAINING = QuantTraining(epochs=1, batch=32)
-
-
-def build() -> Normalized:
-    torch.manual_seed(0)
-    return Normalized(resnet(classes=4, channels=1, stem=8, widths=(16, 32), blocks=(1, 1)), [0.45], [0.24])
-
-
-@pytest.fixture(scope="module")
-def network(small_data) -> Callable[[], Normalized]:
-    trained = build()
-    fit(trained, small_data.train, small_data.validation, Training(epochs=3, batch=32, lr=0.05))
-
-    def make() -> Normalized:
-        model = build()
-        model.load_state_dict(trained.state_dict())
-        return model.eval()
-
-    return make
 
 
 @pytest.fixture

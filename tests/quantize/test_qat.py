@@ -14,7 +14,6 @@ from torch import nn
 from compress.errors import DataError, QuantizationError
 from compress.models.convnet import convnet
 from compress.models.normalize import Normalized
-from compress.models.resnet import resnet
 from compress.quantize import qat
 from compress.quantize.checks.coverage import int8_coverage
 from compress.quantize.job import Job
@@ -33,25 +32,6 @@ OUTLIER = 300
 
 class Killed(Exception):
     pass
-
-
-def build() -> Normalized:
-    torch.manual_seed(0)
-    return Normalized(resnet(classes=4, channels=1, stem=8, widths=(16, 32), blocks=(1, 1)), [0.45], [0.24])
-
-
-@pytest.fixture(scope="module")
-def network(small_data) -> Callable[[], Normalized]:
-    """Makes the trained float network anew."""
-    trained = build()
-    fit(trained, small_data.train, small_data.validation, Training(epochs=3, batch=32, lr=0.05))
-
-    def make() -> Normalized:
-        model = build()
-        model.load_state_dict(trained.state_dict())
-        return model.eval()
-
-    return make
 
 
 @pytest.fixture(scope="module")

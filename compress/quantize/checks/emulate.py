@@ -31,6 +31,7 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
+from compress.compare.logits import logits
 from compress.errors import QuantizationError
 from compress.quantize.checks.coverage_onnx import int8_nodes
 from compress.quantize.checks.coverage_reasons import INTEGER
@@ -151,5 +152,4 @@ def _rewrite(path: Path, out: Path, accumulate: str) -> list[Overflow]:
 
 def _logits(path: Path, inputs: np.ndarray) -> np.ndarray:
     with open_session(path, "onnxruntime", optimize=False) as session:
-        starts = range(0, len(inputs), BATCH)
-        return np.concatenate([session.predict(np.ascontiguousarray(inputs[at : at + BATCH])) for at in starts])
+        return logits(session, inputs, BATCH)

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
+from compress.compare.logits import logits
 from compress.errors import QuantizationError
 from compress.quantize.checks.emulate import overflows
 from compress.quantize.checks.openvino_literal import write_halved, write_literal
-from edge_runtime import Session, open_session
+from edge_runtime import open_session
 
 LIMIT = 2e-3
 """Largest root mean square difference, relative to the spread of the logits, that rounding explains. Rounding of a last
@@ -100,9 +101,4 @@ def _literal(path: Path, inputs: np.ndarray) -> np.ndarray:
 
 def _run(path: Path, inputs: np.ndarray, **options: bool) -> np.ndarray:
     with open_session(path, **options) as session:
-        return _logits(session, inputs)
-
-
-def _logits(session: Session, inputs: np.ndarray) -> np.ndarray:
-    batches = range(0, len(inputs), BATCH)
-    return np.concatenate([session.predict(np.ascontiguousarray(inputs[start : start + BATCH])) for start in batches])
+        return logits(session, inputs, BATCH)

@@ -13,6 +13,7 @@ import onnx
 
 from compress.bench import stats
 from compress.bench.results import Interval, PairedDifference
+from compress.compare.logits import logits
 from compress.data.dataset import Split
 from compress.errors import QuantizationError
 from compress.quantize import quantize
@@ -94,11 +95,9 @@ class Variants:
 
     def _logits(self, kept: frozenset[str] | None) -> np.ndarray:
         """(N, classes), each sample's mean taken out: what all classes share decides nothing."""
-        inputs = self.split.inputs
         with self._open(kept, literally=not self._job.measurable) as session:
-            parts = [session.predict(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
-        logits = np.concatenate(parts).astype(np.float64)
-        return logits - logits.mean(1, keepdims=True)
+            found = logits(session, self.split.inputs, BATCH).astype(np.float64)
+        return found - found.mean(1, keepdims=True)
 
     @property
     def can_be_timed(self) -> bool:
