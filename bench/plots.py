@@ -7,26 +7,25 @@ serves a light and a dark page. The same results give the same bytes: no date, f
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox
 
-from compress.bench import words
+from compress.bench import labels, words
 from compress.bench.results import Variant
 
 FAR = 20  # points below the best at which a variant, such as a pruned network before any training, is told, not drawn
 WIDTH = 4.7  # inches; small, so that a phone's width leaves the labels readable
+LINE = 72  # characters of a key that fit the width
 # Each colour of a drawing stands for a variable which the page defines, light and dark. Any distinct values would do.
 INK, FAINT = "#010203", "#040506"
 SERIES = ("#010a01", "#020a02", "#030a03", "#040a04", "#050a05", "#060a06")
@@ -148,8 +147,25 @@ def _pareto(
         axes.yaxis.set_major_locator(MaxNLocator(6))
         if len(runtimes) > 1:
             figure.legend(loc="outside upper left", ncols=len(runtimes), fontsize=8, handletextpad=0.2)
-        _label(figure, axes, points, front)
+        if not labels.label(figure, axes, points, front):
+            points, front = _numbered(figure, axes, points, front)
+            labels.label(figure, axes, points, front)
         return _svg(figure, name, f"Accuracy against {label}; up and left is better, the line joins the best")
+
+
+def _numbered(figure: Figure, axes: Axes, points: list[Point], front: list[Point]) -> tuple[list[Point], list[Point]]:
+    """Numbers for labels where names do not fit, and a key to them below the plot."""
+    for text in list(axes.texts):
+        text.remove()
+    numbers = {label: str(number) for number, label in enumerate(dict.fromkeys(p.label for p in points), start=1)}
+    lines = [f"{number}  {label}" for label, number in numbers.items()]
+    columns = max(1, LINE // (max(map(len, lines)) + 3))
+    unmarked = [Line2D([], [], linestyle="none")] * len(lines)
+    figure.legend(
+        unmarked, lines, loc="outside lower left", ncols=columns, fontsize=labels.SIZE, handlelength=0, handletextpad=0
+    )
+    figure.set_figheight(figure.get_figheight() + 0.17 * math.ceil(len(lines) / columns))
+    return tuple([replace(p, label=numbers[p.label]) for p in which] for which in (points, front))
 
 
 def _usable(points: list[Point]) -> tuple[list[Point], str]:
@@ -179,55 +195,6 @@ def _log_if_wide(axes: Axes, values: np.ndarray) -> str:
     axes.set_xticks(ticks, [f"{tick:.12g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     return ", log"
-
-
-def _label(figure: Figure, axes: Axes, points: list[Point], front: list[Point]) -> None:
-    """Write each point's label beside it, at the first of some places where it hides neither mark, line nor label."""
-    figure.draw_without_rendering()
-    renderer = figure.canvas.get_renderer()
-    place = axes.transData.transform
-    pad = figure.dpi / 72
-    taken = []
-    for p in points:
-        (x, y), (x_low, y_low), (x_high, y_high) = place([(p.x, p.y), (p.x_low, p.y_low), (p.x_high, p.y_high)])
-        taken.append(Bbox.from_extents(x - 4 * pad, y - 4 * pad, x + 4 * pad, y + 4 * pad))
-        taken.append(Bbox.from_extents(x - pad, y_low, x + pad, y_high))
-        taken.append(Bbox.from_extents(x_low, y - pad, x_high, y + pad))
-    for a, b in pairwise(front):
-        (x_a, y_a), (x_b, y_b) = place([(a.x, a.y), (b.x, b.y)])
-        taken.append(Bbox.from_extents(x_a, y_a - pad / 2, x_b, y_a + pad / 2))
-        taken.append(Bbox.from_extents(x_b - pad / 2, y_a, x_b + pad / 2, y_b))
-    inside = axes.get_window_extent(renderer)
-    done: dict[str, list[np.ndarray]] = {}
-    for p in points:
-        at = place((p.x, p.y))
-        near = done.setdefault(p.label, [])
-        if any(np.hypot(*(at - other)) < 9 * pad for other in near):  # one model on several runtimes: one label
-            continue
-        near.append(at)
-        text = axes.annotate(p.label, (p.x, p.y), (0, 0), textcoords="offset points", fontsize=8)
-        taken.append(_settle(text, renderer, taken, inside))
-
-
-def _settle(text: Annotation, renderer: RendererBase, taken: list[Bbox], inside: Bbox) -> Bbox:
-    """Move the text outwards through the places around its point until it is free; the least bad one if none is."""
-    best = None
-    for far in (6, 12, 20, 30, 42):
-        for dx, dy in ((1, 1), (-1, 1), (1, -1), (-1, -1), (0, 2), (0, -2)):
-            text.set(
-                position=(dx * far, dy * far * 0.6),
-                ha={1: "left", 0: "center", -1: "right"}[dx],
-                va="bottom" if dy > 0 else "top",
-            )
-            box = text.get_window_extent(renderer)
-            outside = not (inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1)
-            faults = sum(box.overlaps(other) for other in taken) + 3 * outside
-            if best is None or faults < best[0]:
-                best = faults, box, {"position": text.get_position(), "ha": text.get_ha(), "va": text.get_va()}
-            if not faults:
-                return box
-    text.set(**best[2])
-    return best[1]
 
 
 def _svg(figure: Figure, name: str, title: str) -> str:

@@ -31,6 +31,11 @@ def students(variants: Iterable[Variant], budget: Budget) -> list[Variant]:
     return [_student(candidates, budget) for group in groups.values() if (candidates := _candidates(group))]
 
 
+def best(candidates: list[Variant], budget: Budget) -> Variant:
+    """The one to take of several, such as the students of one target's runtimes; the first where none is measured."""
+    return _student(candidates, budget)
+
+
 def margin_of(budget: Budget) -> float:
     """The non-inferiority margin: accuracy that may be lost, 0 to 1."""
     margin = budget.get("accuracy_drop")

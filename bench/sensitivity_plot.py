@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compress.bench.plots import _STYLE, FAINT, MARKERS, SERIES, WIDTH, Point, _figure, _label, _svg
+from compress.bench import labels
+from compress.bench.plots import _STYLE, FAINT, MARKERS, SERIES, WIDTH, Point, _figure, _svg
 from compress.bench.ranking import Ranking, Sensitivity
 
 NAMED = 3
@@ -44,7 +45,7 @@ def noise_latency(ranking: Ranking, *, name: str = "noise") -> str | None:
         axes.invert_yaxis()
         axes.set(xlabel=f"{TIME} (95 % interval)", ylabel="signal to noise of the logits, dB (up: more harm)")
         figure.legend(loc="outside upper left", ncols=3, fontsize=8, handletextpad=0.2)
-        _label(figure, axes, points, [])
+        labels.label(figure, axes, points)
         return _svg(figure, name, f"Noise in the logits against time saved, by layer, {ranking.runtime}")
 
 

@@ -56,11 +56,13 @@ def terminal(ranking: Ranking) -> Table:
 
 
 def summary(ranking: Ranking) -> str:
-    """All int8 against float, in a sentence."""
+    """All int8 against float, in a sentence, and in another where that int8 comes from."""
     sizes = f"{words.size(ranking.sizes['int8'])} instead of {words.size(ranking.sizes['float'])}"
     loss = f"loses {words.points(ranking.loss.value)} {_points_range(ranking.loss)}"
     speed = f", is {words.ratio(ranking.latency)} as fast as float" if ranking.latency else ", was not timed here"
-    return f"All int8 {loss} on {ranking.loss.n} samples{speed}, and is {sizes}."
+    origin = ranking.method.get("int8")
+    told = f" {origin[:1].upper()}{origin[1:]}." if origin else ""
+    return f"All int8 {loss} on {words.counted(ranking.loss.n, 'sample')}{speed}, and is {sizes}.{told}"
 
 
 def _section(ranking: Ranking, index: int) -> str:
@@ -72,7 +74,7 @@ def _section(ranking: Ranking, index: int) -> str:
     head = "".join(f"<th>{column}</th>" for column in COLUMNS)
     rows = "\n".join(_row(rank, layer) for rank, layer in enumerate(ranking.layers, start=1))
     return (
-        f"<h2>{html.escape(ranking.runtime)}</h2>\n<p>{summary(ranking)}</p>\n{figures}\n"
+        f"<h2>{html.escape(ranking.runtime)}</h2>\n<p>{html.escape(summary(ranking))}</p>\n{figures}\n"
         f"<div><table><thead><tr>{head}</tr></thead><tbody>\n{rows}\n</tbody></table></div>"
     )
 

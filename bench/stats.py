@@ -236,9 +236,7 @@ def _times(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _interval(
-    values: np.ndarray, placements: np.ndarray | None, level: float, resamples: int, seed: int
-) -> Interval:
+def _interval(values: np.ndarray, placements: np.ndarray | None, level: float, resamples: int, seed: int) -> Interval:
     groups = [] if placements is None else [np.median(values[placements == p]) for p in np.unique(placements)]
     if len(groups) < MIN_PLACEMENTS:
         return _bootstrap_median(values, level, resamples, seed)

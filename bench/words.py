@@ -72,6 +72,11 @@ def lost(drop: PairedDifference) -> str:
     return f"{verb} {points(abs(drop.value))} of accuracy {points_bracket(low, high)}"
 
 
+def counted(count: int, thing: str) -> str:
+    """``1 layer``, ``2 layers``; ``thing`` in the singular, of a plural with an s."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def step(variant: Variant) -> str:
     """``quantize int8``; the precision is left out where the stage has not changed it."""
     return variant.stage if variant.precision == "fp32" else f"{variant.stage} {variant.precision}"

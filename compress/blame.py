@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from compress.bench.ranking import Ranking
@@ -58,6 +59,7 @@ def _rank(
     settings = step.options(Quantize) if step else Quantize()
     chosen = Scheme.from_json(step.settings["arithmetic"]) if step else _scheme(recipe, runtime, target)
     is_int8 = step is not None and settings.to == "int8"
+    origin = _origin(step, settings)
     quantized = model_file(_made(store, step)) if is_int8 else None
     known = {row.label for row in steps.steps}
 
@@ -78,8 +80,8 @@ def _rank(
             resume=Path(folder) / "resume",
             say=lambda words: context.emit(Event("warning", label, message=words)),
         )
-        context.emit(Event("start", label, message=f"{len(context.data.validation)} validation samples"))
-        return sensitivity.rank(
+        context.emit(Event("start", label, message=f"{len(context.data.validation)} validation samples; {origin}"))
+        ranking = sensitivity.rank(
             job,
             samples=samples,
             rounds=rounds,
@@ -87,6 +89,19 @@ def _rank(
             quantized=quantized,
             on_progress=lambda done, total: context.emit(Event("progress", label, done, total)),
         )
+    return replace(ranking, method=ranking.method | {"int8": origin})
+
+
+def _origin(step: Step | None, settings: Quantize) -> str:
+    """Where the int8 file comes from whose layers are ranked, in words."""
+    if step is None:
+        return (
+            f"the recipe has no int8 stage whose layers can be told apart (methods {', '.join(STATIC)}), so its int8 "
+            "is made for this ranking: static, with default settings"
+        )
+    if settings.to != "int8":
+        return f"its int8 is made for this ranking, of all layers, with the settings of '{step.label.split('/')[0]}'"
+    return f"its int8 is the run's '{step.label.split('/')[0]}'"
 
 
 def _quantized_by(steps: Plan, runtime: str, target: str) -> Step | None:

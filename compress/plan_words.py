@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from compress.bench.words import counted
 from compress.quantize import method
 from compress.recipe import Distill, Prune, Quantize, QuantTraining, Teacher, Training
 
@@ -76,5 +77,5 @@ def measure(models: int, seconds: float) -> tuple[str, str]:
 
 
 def training(settings: Training, samples: Samples) -> str:
-    epochs = f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}"
+    epochs = counted(settings.epochs, "epoch")
     return f"{epochs} x {samples['train']:,} samples" if samples else epochs

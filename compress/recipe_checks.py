@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from compress.errors import CompressError
+from compress.errors import CompressError, QuantizationError
 from compress.quantize import method
 from compress.recipe import CALLABLE, ON_REQUEST, RUNTIMES, Quantize, Recipe, Teacher
 from compress.recipe_names import ARCHITECTURES, CHECKPOINTS, SOURCES, own_code, unknown_arguments, unknown_options
@@ -63,6 +63,7 @@ def absences(recipe: Recipe) -> Iterator[Problem]:
         path = getattr(teacher, key)
         if path and not recipe.resolve(path).is_file():
             yield Problem(("teacher", key), f"no such file: {recipe.resolve(path)} (paths are relative to the recipe)")
+    yield from _quantized_teacher(recipe)
     if (
         teacher.huggingface
         and re.match(r"[.~/]|.*/.*/", teacher.huggingface)
@@ -93,6 +94,18 @@ def _teacher(teacher: Teacher) -> Iterator[Problem]:
     if teacher.onnx and not teacher.onnx.endswith(".onnx"):
         yield Problem(("teacher", "onnx"), "expected a file that ends in .onnx")
     yield from _architecture(teacher.architecture, teacher.arguments, ("teacher",))
+
+
+def _quantized_teacher(recipe: Recipe) -> Iterator[Problem]:
+    """An ONNX teacher that no quantization can start from: found now, it is named by its own file."""
+    path = recipe.resolve(recipe.teacher.onnx) if recipe.teacher.onnx else None
+    if path and path.is_file() and any(stage.quantize for stage in recipe.stages):
+        from compress.quantize.graph.float_only import read_onnx
+
+        try:
+            read_onnx(path)
+        except QuantizationError as error:
+            yield Problem(("teacher", "onnx"), str(error))
 
 
 def _sources(teacher: Teacher) -> list[str]:

@@ -21,7 +21,7 @@ from compress.overrides import apply, dotted
 from compress.recipe import Recipe
 from compress.recipe_checks import absences, refuse
 from compress.recipe_messages import explain
-from compress.suggest import did_you_mean
+from compress.suggest import MOST, did_you_mean, few
 from compress.yaml_lines import MAX_BYTES, Located, parse
 
 
@@ -45,13 +45,13 @@ def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> Recipe:
 def _text(path: Path) -> str:
     try:
         if path.is_dir():
-            hint = f", one of {', '.join(names)}" if (names := _recipes(path)) else ""
+            hint = f", one of {few(names)}" if (names := _recipes(path)) else ""
             raise RecipeError(f"{path}: a folder; give the recipe's file{hint}")
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         names = _recipes(path.parent)
-        hint = f"; {did_you_mean(path.name, names, 'the recipes there')}" if names else ""
+        hint = f"; {did_you_mean(path.name, names, 'the recipes there', MOST)}" if names else ""
         raise RecipeError(f"{path}: no such file{hint}") from None
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error

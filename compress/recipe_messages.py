@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from compress.quantities import Fraction
 from compress.recipe import Recipe
 from compress.suggest import did_you_mean
 
@@ -66,7 +67,8 @@ def _message(where: Where, kind: str, detail: dict[str, Any]) -> str:
         return f"{_shown(value)} does not fit: {_field(where).description}"
     if kind in BOUNDS:
         limits = {name: _shown(limit) for name, limit in context.items()}
-        return f"{BOUNDS[kind].format(**limits)}, not {_shown(value)}"
+        hint = ": a fraction, or percent such as '0.5%'" if kind == "less_than_equal" and _is_fraction(where) else ""
+        return f"{BOUNDS[kind].format(**limits)}, not {_shown(value)}{hint}"
     if kind in EXPECTED:
         keys = f" with the keys {', '.join(_model(where).model_fields)}" if kind.startswith("model_") else ""
         return f"expected {EXPECTED[kind]}{keys}, not {_shown(value)}"
@@ -83,6 +85,11 @@ def _shown(value: Any) -> str:
 
 def _field(where: Where) -> FieldInfo:
     return _model(where[:-1]).model_fields[where[-1]]
+
+
+def _is_fraction(where: Where) -> bool:
+    hint = _field(where).rebuild_annotation()
+    return Fraction in (hint, *get_args(hint))
 
 
 def _choices(where: Where) -> list[str]:

@@ -45,9 +45,6 @@ from compress.training import Epoch, fit
 from edge_runtime import Session, machine, open_session
 from edge_runtime.probes import latency, memory
 
-BATCH = 200
-"""Test samples answered at once."""
-
 Inputs = dict[str, Artifact]
 Meta = dict[str, Any]
 
@@ -230,7 +227,7 @@ def evaluate(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     test = context.data.test
     with _open(inputs["model"], step.settings["runtime"], context.threads, context.recipe.folder) as session:
         on_batch = context.progress(step)["on_batch"]
-        found = logits(session, test.inputs, BATCH, on_batch).astype(np.float32)
+        found = logits(session, test.inputs, on_batch).astype(np.float32)
     np.save(work / "logits.npy", found)
     return {"correct": int((found.argmax(1) == test.labels).sum()), "n": len(test), "story": []}
 

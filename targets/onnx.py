@@ -8,10 +8,6 @@
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +17,7 @@ import torch
 from torch import nn
 from torch.onnx.errors import OnnxExporterError
 
+from compress import quiet
 from compress.errors import ExportError
 from compress.targets.draft import draft
 from compress.targets.onnx_graph import tidy
@@ -54,7 +51,7 @@ def trace(model: nn.Module, example: np.ndarray, opset: int = OPSET) -> ir.Model
     # A batch of one would be taken for a constant.
     batch = torch.from_numpy(np.ascontiguousarray(np.resize(example, (2, *example.shape[1:]))))
     try:
-        with _quiet(), torch.inference_mode():
+        with quiet.pytorch(), torch.inference_mode():
             program = torch.onnx.export(
                 model,
                 (batch,),
@@ -106,22 +103,3 @@ def compare(model: nn.Module, example: np.ndarray, file: Path, runtime: str) -> 
     clear = ahead[:, -1] - ahead[:, -2] > 2 * allowed if expected.shape[1] > 1 else np.zeros(len(expected), bool)
     if (found.argmax(1) != expected.argmax(1))[clear].any():
         raise ExportError(f"{file.name}: the exported file chooses other classes than PyTorch")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what the exporter says about itself and a user can do nothing about.
-
-    - `torchvision is not installed. Skipping torchvision::nms` (log): those operators are not used by models that come
-      without torchvision.
-    - ``isinstance(treespec, LeafSpec)`` (FutureWarning): PyTorch copying its own objects.
-    """
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`", category=FutureWarning)
-            yield
-    finally:
-        registration.setLevel(level)

@@ -74,9 +74,7 @@ def run(
             from compress import runner
 
             folder = Path(out) if out else Path("runs") / loaded.name
-            result = runner.run(
-                loaded, store=artifacts, out=folder, emit=emit, threads=threads, remeasure=remeasure
-            )
+            result = runner.run(loaded, store=artifacts, out=folder, emit=emit, threads=threads, remeasure=remeasure)
     if only_plan:
         _show_plan(loaded, artifacts, as_json)
         return

@@ -74,10 +74,17 @@ def _load(place: Path, overrides: tuple[str, ...]) -> tuple[Recipe, Path]:
         raise click.UsageError("--set changes a recipe; a finished run has had its own: give the recipe's file")
     file = place / "results.json"
     if not file.is_file():
-        raise RecipeError(f"{place} is not the folder of a finished run: it has no results.json")
+        raise RecipeError(f"{place} is not the folder of a finished run: it has no results.json; {_instead(place)}")
     results = from_json(file.read_text(encoding="utf-8"))
     # Paths in a recipe are relative to its file, which lay here.
     return Recipe.model_validate(results.recipe).placed(Path(results.environment.get("folder", "."))), place
+
+
+def _instead(place: Path) -> str:
+    from compress.suggest import few
+
+    runs = sorted(file.parent.name for file in place.glob("*/results.json"))
+    return f"which of its runs? {few(runs)}" if runs else "make one with `compress run`, or give the recipe's file"
 
 
 def _write(name: str, rankings: list[Ranking], folder: Path) -> list[Path]:

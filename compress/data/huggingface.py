@@ -97,9 +97,7 @@ def _open(path: Path | None, name: str | None, config: str | None, where: str) -
 class _Reader:
     """Turns tables into splits: the columns, their forms, and how a picture becomes pixels."""
 
-    def __init__(
-        self, image: str, label: str, size: Sequence[int] | None, channels: int, path: Path | None
-    ) -> None:
+    def __init__(self, image: str, label: str, size: Sequence[int] | None, channels: int, path: Path | None) -> None:
         self._image, self._label, self._size, self._channels = image, label, size, channels
         self._root = path.parent if path and path.is_file() else path
 

@@ -70,9 +70,7 @@ def draw_test(everything: Split, share: float, seed: int, classes: Sequence[str]
 
 def _split_folders(root: Path) -> dict[str, Path]:
     """The folder of every split that has one; empty when ``root`` holds the classes themselves."""
-    found = {
-        split: root / name for split, names in FOLDERS.items() for name in names if (root / name).is_dir()
-    }
+    found = {split: root / name for split, names in FOLDERS.items() for name in names if (root / name).is_dir()}
     if not found:
         return {}
     for split in ("train", "test"):

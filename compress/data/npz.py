@@ -19,9 +19,7 @@ from compress.data.dataset import Dataset
 from compress.errors import DataError
 
 
-def load(
-    *, path: Path | None, validation: int, calibration: int, seed: int, layout: str | None = None
-) -> Dataset:
+def load(*, path: Path | None, validation: int, calibration: int, seed: int, layout: str | None = None) -> Dataset:
     """Read the archive at ``path``. ``layout``: "NHW", "NHWC" or "NCHW" where the shape does not tell."""
     if path is None:
         raise DataError("data.path is missing: name the .npz file, relative to the recipe")

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from compress.errors import DataError
+from edge_runtime.preprocess.image import upright
 
 MODES = {1: "L", 3: "RGB"}
 # What Pillow raises for files that are no pictures, are cut short or claim absurd sizes.
@@ -31,7 +32,7 @@ def read(file: Path | bytes, where: str, size: Sequence[int] | None, channels: i
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
             image.load()
-            return pixels(image, where, size, channels)
+            return pixels(upright(image), where, size, channels)
     except _BROKEN as error:
         raise DataError(f"{where}: not a readable picture ({error}); remove it or restore it") from error
 

@@ -26,9 +26,9 @@ import onnx_ir as ir
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from compress.bench.words import counted
 from compress.errors import QuantizationError
 from compress.quantize.graph.float_only import read_onnx, runs_on
-from compress.quantize.graph.quiet import root_logger
 from compress.quantize.weight_only import (
     CONVOLUTIONS,
     PRODUCTS,
@@ -38,6 +38,7 @@ from compress.quantize.weight_only import (
     store_int8,
     write,
 )
+from compress.quiet import root_logger
 
 if TYPE_CHECKING:
     from compress.quantize.job import Job
@@ -87,13 +88,13 @@ def quantize_file(model_path: Path, out: Path, scheme: Scheme) -> list[str]:
 
 def _story(products: int, convolutions: int, scheme: Scheme) -> list[str]:
     story = [
-        f"{products} matrix products run in int8: weights of {scheme.weight_bits} bits, activations as they come, "
-        "scaled by the whole batch"
+        f"{counted(products, 'matrix product')} in int8: weights of {scheme.weight_bits} bits, activations as they "
+        "come, scaled by the whole batch"
     ]
     if convolutions:
         story.append(
-            f"{convolutions} convolutions have int8 weights in the file and run in float: without fixed ranges ONNX "
-            "Runtime's integer convolution is several times slower; `method: static` makes them int8"
+            f"{counted(convolutions, 'convolution')} in float, with int8 weights in the file: without fixed ranges "
+            "ONNX Runtime's integer convolution is several times slower; `method: static` makes them int8"
         )
     return story
 

@@ -21,13 +21,14 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
+from compress import quiet
 from compress.errors import QuantizationError
 from compress.models.normalize import Normalized
 from compress.quantize import from_scheme
 from compress.quantize.graph import ranges
 from compress.quantize.job import Job
 from compress.quantize.training import converted
-from compress.quantize.training.simulation import Simulation, calibrate, improve, quiet, trainable
+from compress.quantize.training.simulation import Simulation, calibrate, improve, trainable
 
 DEPRECATED = (
     "method 'fx' uses torch.ao.quantization, which PyTorch has deprecated and will remove: use 'static', or 'qat' to "
@@ -41,7 +42,7 @@ def quantize(job: Job) -> list[str]:
     Raises :class:`QuantizationError` for a network that cannot be traced, or when the file is not the network.
     """
     job.say(DEPRECATED)
-    with quiet(), _deprecated():
+    with quiet.pytorch(), _deprecated():
         if job.settings.training is None:
             prepared = prepare(trainable(job), job, job.settings.calibration)
             _observe(prepared, job.calibration)

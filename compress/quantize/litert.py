@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
+from compress.bench.words import counted
 from compress.errors import QuantizationError, ToolError
 from compress.quantize.from_scheme import litert_recipe
 from compress.quantize.graph import ranges
@@ -53,26 +54,17 @@ def quantize(job: Job) -> list[str]:
     layers = litert_graph.layers(job.out)
     return [
         f"{sum(layer.int8 for layer in layers)} of {len(layers)} layers have int8 weights, inputs and outputs",
-        f"{litert_graph.conversions(job.out)} conversions between float and int8",
+        f"{counted(litert_graph.conversions(job.out), 'conversion')} between float and int8",
         "biases are not corrected: ai-edge-quantizer has no such step",
     ]
 
 
 def collect(path: Path, samples: np.ndarray, method: str, scheme: Scheme) -> ranges.Ranges:
     """The range of every float activation of the file at ``path``, by tensor name. ``samples``: raw inputs (N, ...)."""
-    if method == "minmax":
-        found: ranges.Ranges = {}
-        for name, array in _activations(path, samples):
-            low, high = found.get(name, (np.float32(np.inf), np.float32(-np.inf)))
-            found[name] = (min(low, array.min()), max(high, array.max()))
-        return found
-    histograms = ranges.Histograms(method, scheme)
+    collected = ranges.collector(method, scheme)
     for name, array in _activations(path, samples):
-        histograms.collect({name: [array]})
-    return {
-        name: (np.float32(low), np.float32(high))
-        for name, (low, high, *_) in histograms.compute_collection_result().items()
-    }
+        collected.add(name, array)
+    return collected.ranges()
 
 
 def build(path: Path, found: ranges.Ranges, scheme: Scheme, exclude: Collection[str] = frozenset()) -> Any:

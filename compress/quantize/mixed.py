@@ -31,6 +31,9 @@ from compress.quantize.layers.variants import ALL_INT8, Variants, all_int8
 PASSES = 3
 """Leaving a layer in float changes what its neighbours gain, so they are timed again, at most so often."""
 
+RANKED_BY = 256
+"""Validation samples: the error of the logits needs fewer than a share of right answers."""
+
 NAMED = 3
 """Layers named where none, or all of them, would have to be."""
 
@@ -101,7 +104,7 @@ class _Count:
     """Progress in variants looked at; how many there will be is estimated from above."""
 
     def __init__(self, job: Job, layers: int) -> None:
-        self._job, self._done, self._total = job, 0, 5 * layers + 1
+        self._job, self._done, self._total = job, 0, 4 * layers + 1
 
     def __call__(self, count: int = 1) -> None:
         self._done = min(self._done + count, self._total - 1)
@@ -164,15 +167,12 @@ class _Search:
 
     def _holds(self, kept: frozenset[str]) -> bool:
         self._count()
-        return self._variants.drop(kept).high <= self._limit
+        return self._variants.holds(kept, self._limit)
 
-    def _rank(self) -> tuple[str, ...]:
+    def _rank(self) -> list[str]:
         """By samples enough for the logits' error; the search itself looks at all of them."""
-        split = sensitivity.draw(self._variants.split, sensitivity.SAMPLES, 0)
-        ranking = sensitivity.rank_variants(
-            self._variants.on(split), self._job, timed=False, on_progress=lambda done, total: self._count()
-        )
-        return ranking.names
+        split = sensitivity.draw(self._variants.split, RANKED_BY, 0)
+        return sensitivity.most_harmful(self._variants.on(split), self._count)
 
     def _shortest(self, base: frozenset[str], order: list[str]) -> int:
         """How many of the most harmful layers have to be in float: none is too few, all are enough."""

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from compress import quiet
 from compress.errors import QuantizationError
 from compress.quantize import from_scheme
 from compress.quantize.job import Job
 from compress.quantize.training import converted
-from compress.quantize.training.simulation import Simulation, calibrate, improve, quiet, trainable
+from compress.quantize.training.simulation import Simulation, calibrate, improve, trainable
 
 
 def quantize(job: Job) -> list[str]:
@@ -30,7 +31,7 @@ def quantize(job: Job) -> list[str]:
     Raises :class:`QuantizationError` for a network that cannot be trained or traced, :class:`ExportError` when the file
     is not the network.
     """
-    with quiet():
+    with quiet.pytorch():
         simulation = prepare(trainable(job), job)
         calibrate(simulation, job.calibration)
         story = improve(simulation, job)

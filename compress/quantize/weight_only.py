@@ -32,10 +32,11 @@ import onnx
 import onnx_ir as ir
 import openvino
 
+from compress.bench.words import counted
 from compress.errors import QuantizationError
 from compress.quantize.graph import qdq
 from compress.quantize.graph.float_only import LEAST, elements, read_onnx, read_openvino, runs_on
-from compress.quantize.graph.quiet import root_logger
+from compress.quiet import root_logger
 from compress.targets.draft import draft
 from compress.targets.onnx_graph import compact
 from compress.targets.openvino import save
@@ -52,8 +53,8 @@ TABLE = "Gather"
 BITS = {"i4": "4-bit", "u4": "4-bit", "i8": "8-bit", "u8": "8-bit"}
 """OpenVINO's element types of compressed weights."""
 
-WORDS = {"Conv": "convolutions", "ConvTranspose": "transposed convolutions", TABLE: "embedding tables"} | dict.fromkeys(
-    PRODUCTS, "matrix products"
+WORDS = {"Conv": "convolution", "ConvTranspose": "transposed convolution", TABLE: "embedding table"} | dict.fromkeys(
+    PRODUCTS, "matrix product"
 )
 
 LEAST_SHARE = 0.5
@@ -81,13 +82,13 @@ def quantize(job: Job) -> list[str]:
     if bits == 4:
         model, count = _products_in_4_bits(model, job.settings.group)
         story.append(
-            f"{count} matrix products have 4-bit weights, one scale for {job.settings.group}, and run as MatMulNBits, "
+            f"{counted(count, 'matrix product')} with 4-bit weights, one scale for {job.settings.group}: MatMulNBits, "
             "whose kernel takes activations as int8 group by group"
         )
     stored = store_int8(model)
     if stored:
         story.append(
-            f"{_listed(stored)} have int8 weights in the file only: they are widened when it is loaded, so that speed "
+            f"{_listed(stored)} with int8 weights in the file only: they are widened when it is loaded, so that speed "
             "and memory are float's"
         )
     write(model, job.out)
@@ -146,7 +147,7 @@ def compress_openvino(source: Path | str, out: Path, bits: int, group: int) -> l
     if not counts[f"{bits}-bit"]:
         raise QuantizationError(f"{Path(source).name}: NNCF found no weights for {bits} bits; use `to: int8-weights`")
     save(model, out)
-    return [f"{counts[name]} layers have {name} weights by NNCF" for name in sorted(counts)]
+    return [f"{counted(counts[name], 'layer')} with {name} weights by NNCF" for name in sorted(counts)]
 
 
 def write(model: ir.Model, out: Path) -> None:
@@ -241,4 +242,4 @@ def _listed(counts: Counter[str]) -> str:
     words: Counter[str] = Counter()
     for kind, count in counts.items():
         words[WORDS[kind]] += count
-    return " and ".join(f"{count} {name}" for name, count in words.items())
+    return " and ".join(counted(count, name) for name, count in words.items())

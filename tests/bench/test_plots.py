@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.bench.plots import Point, accuracy_latency, accuracy_size, latency_spread, pareto_front
+from compress.bench.results import Interval, Variant
 
 DRAWINGS = [accuracy_latency, accuracy_size, latency_spread]
 
@@ -50,20 +52,61 @@ def test_nothing_is_drawn_of_nothing_measured(results):
     assert [draw(unmeasured) for draw in DRAWINGS] == [None, None, None]
 
 
+def _texts(svg: str) -> list[tuple[str, tuple[float, float, float, float]]]:
+    """Every upright text of a drawing, with its box (left, top, right, bottom) in the widths of a narrow font."""
+    found = []
+    for text in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"):
+        style = text.get("style")
+        x, y, size = float(text.get("x")), float(text.get("y")), float(re.search(r"font-size: (\d+)px", style).group(1))
+        width = 0.56 * size * len(text.text)
+        left = {"start": x, "middle": x - width / 2, "end": x - width}[re.search(r"anchor: (\w+)", style).group(1)]
+        if "rotate(-0" in text.get("transform"):
+            found.append((text.text, (left, y - size, left + width, y)))
+    return found
+
+
+def _covering(texts) -> list[tuple[str, str]]:
+    return [
+        (name, other)
+        for i, (name, a) in enumerate(texts)
+        for other, b in texts[i + 1 :]
+        if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+    ]
+
+
+def _crowd(results, count: int, spread: float) -> list[Variant]:
+    """Alternatives of one network on one runtime, as far apart in latency and accuracy as ``spread`` says."""
+    one = next(v for v in results.variants if v.stage == "distill" and v.latency)
+    crowd = []
+    for index in range(count):
+        latency = one.latency.p50 * (1 + spread * math.sin(7.0 * index))
+        value = one.accuracy.value + 0.05 * spread * math.cos(11.0 * index)
+        accuracy = replace(one.accuracy, value=value, interval=Interval(value, value - 0.005, value + 0.005))
+        latency = replace(one.latency, p50=latency, interval=Interval(latency, 0.99 * latency, 1.02 * latency))
+        crowd.append(replace(one, id=str(index), stage=f"quantize-{index} mse", latency=latency, accuracy=accuracy))
+    return crowd
+
+
 def test_labels_do_not_cover_each_other(results):
-    root = ElementTree.fromstring(accuracy_latency(results.variants))
-    boxes = []
-    for text in root.iter("{http://www.w3.org/2000/svg}text"):
-        if text.text in ("teacher", "prune", "distill", "quantize int8"):
-            x, y, width = float(text.get("x")), float(text.get("y")), 4.5 * len(text.text)
-            left = {"start": x, "middle": x - width / 2, "end": x - width}[
-                re.search(r"text-anchor: (\w+)", text.get("style")).group(1)
-            ]
-            boxes.append((left, y - 8, left + width, y))
-    assert len(boxes) >= 5  # the same step of two runtimes, drawn at one spot, has one label
-    for i, a in enumerate(boxes):
-        for b in boxes[i + 1 :]:
-            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+    texts = _texts(accuracy_latency(results.variants))
+    names = [name for name, _ in texts if name in ("teacher", "prune", "distill", "quantize int8")]
+    assert len(names) >= 5  # the same step of two runtimes, drawn at one spot, has one label
+    assert not _covering(texts)
+
+
+def test_points_with_room_have_their_names_beside_them(results):
+    names = [name for name, _ in _texts(accuracy_latency(_crowd(results, 3, 0.3)))]
+    assert [name for name in names if "mse" in name] == [f"quantize-{i} mse" for i in range(3)]
+
+
+@pytest.mark.parametrize(("count", "spread"), [(3, 0.3), (3, 0.001), (8, 0.1), (16, 0.1), (16, 0.02)])
+def test_every_one_of_many_points_close_together_has_a_readable_label(results, count, spread):
+    texts = _texts(accuracy_latency(_crowd(results, count, spread)))
+    assert not _covering(texts)
+    words = [name for name, _ in texts]
+    for index in range(count):
+        name, number = f"quantize-{index} mse", str(index + 1)
+        assert name in words or (number in words and f"{number}  {name}" in words)
 
 
 COORDINATES = st.integers(0, 5)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -63,6 +64,12 @@ def test_without_times_there_is_no_plot_against_them_but_the_rows_stay():
     rows = sensitivity_plot.rows(ranking(timed=False))
     assert "still" in rows
     assert "time saved" not in rows.split("aria-label")[1].split(">", 1)[1]
+
+
+@pytest.mark.parametrize("show", [sensitivity_report.summary, lambda found: sensitivity_report.page("run", [found])])
+def test_where_the_int8_comes_from_is_said(show):
+    found = replace(ranking(), method={"int8": "its int8 is made for this ranking"})
+    assert "Its int8 is made for this ranking." in show(found)
 
 
 def test_the_page_escapes_names_and_marks_rows():

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
+from compress.errors import RecipeError
 from compress.recipe import Recipe
+from compress.recipe_file import load_recipe
 
 BUILT = {"architecture": "resnet", "checkpoint": "t.safetensors"}
 PRUNE, STUDENT = {"prune": {"ratio": 0.5}}, {"distill": {"architecture": "resnet"}}
@@ -158,3 +163,55 @@ def test_unknown_options_of_built_in_sources_are_refused(source, option, words):
 def test_duplicates_of_targets_and_runtimes_are_refused():
     found = problems(targets=["a", {"name": "b", "runtimes": ["x", "x"]}, {"name": "a"}])
     assert found == {("targets", 1, "runtimes"): "lists a runtime twice", ("targets", 2): "'a' is listed twice"}
+
+
+ONNX = """\
+name: x
+teacher:
+  onnx: mine.onnx
+data: {source: fashion-mnist}
+stages: [quantize]
+targets: [this-machine]
+"""
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Writes a recipe whose ONNX teacher has weights of a type, and gives its path."""
+
+    def write(dtype: type, stages: str = "[quantize]"):
+        weights = numpy_helper.from_array(np.ones((64, 4), dtype), "weights")
+        scale = numpy_helper.from_array(np.float32(0.1), "scale")
+        widen = {
+            np.int8: helper.make_node("DequantizeLinear", ["weights", "scale"], ["wide"]),
+            np.float16: helper.make_node("Cast", ["weights"], ["wide"], to=TensorProto.FLOAT),
+        }.get(dtype, helper.make_node("Identity", ["weights"], ["wide"]))
+        ends = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in (("input", ["n", 64]), ("logits", ["n", 4]))
+        ]
+        product = helper.make_node("MatMul", ["input", "wide"], ["logits"])
+        graph = helper.make_graph([widen, product], "graph", ends[:1], ends[1:], [weights, scale])
+        onnx.save(helper.make_model(graph), tmp_path / "mine.onnx")
+        path = tmp_path / "x.yaml"
+        path.write_text(ONNX.replace("[quantize]", stages))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(("dtype", "found"), [(np.int8, "int8"), (np.float16, "float16")])
+def test_an_onnx_teacher_that_is_quantized_already_is_refused_by_its_own_name(given, dtype, found):
+    path = given(dtype)
+    expected = rf"^{path}:3: teacher\.onnx: mine\.onnx is quantized already \({found}\): give the float model$"
+    with pytest.raises(RecipeError, match=expected):
+        load_recipe(path)
+    assert load_recipe(given(dtype, stages="[]")).teacher.onnx == "mine.onnx"  # it can be measured
+
+
+def test_a_float_onnx_teacher_may_be_quantized_and_a_damaged_one_is_named(given):
+    path = given(np.float32)
+    assert load_recipe(path).stages[0].quantize
+    path.with_name("mine.onnx").write_bytes(b"not a model")
+    with pytest.raises(RecipeError, match=r"x\.yaml:3: teacher\.onnx: .*mine\.onnx: this is no ONNX file"):
+        load_recipe(path)

@@ -116,6 +116,16 @@ def test_unknown_key_suggests_the_nearest_one(folder):
         ("ratio: 0.5", "ratio: 1.5", "10: stages[0].prune.ratio: must be less than 1, not 1.5"),
         ("ratio: 0.5", "ratio: 0", "10: stages[0].prune.ratio: must be greater than 0, not 0"),
         ("ratio: 0.5", "ignore: head", "10: stages[0].prune.ignore: expected a list, not 'head'"),
+        (
+            "quantize",
+            "quantize: {to: int4}",
+            "13: stages[2].quantize.to: 'int4' is not known; did you mean 'int4-weights'?",
+        ),
+        (
+            "quantize",
+            "quantize: {max_drop: 50}",
+            "13: stages[2].quantize.max_drop: must be at most 1, not 50: a fraction, or percent such as '0.5%'",
+        ),
         ("quantize", "quantise", "13: stages[2]: expected a mapping with the keys prune, distill, quantize, not"),
         ("quantize", "quantise: {}", "13: stages[2].quantise: unknown key; did you mean 'quantize'?"),
         ("stages:", "stagse:", "9: stagse: unknown key; did you mean 'stages'?"),
@@ -208,6 +218,15 @@ def test_missing_file_suggests_the_recipes_beside_it(folder):
     write(folder, GOOD)
     assert refusal(folder / "y.yaml") == ["y.yaml: no such file; did you mean 'x.yaml'? the recipes there: x.yaml"]
     assert refusal(folder / "gone" / "y.yaml") == ["y.yaml: no such file"]
+
+
+def test_of_many_recipes_beside_a_missing_one_some_are_listed(folder):
+    for number in range(20):
+        (folder / f"x-{number:02}.yaml").touch()
+    [line] = refusal(folder / "x-19.yml")
+    assert line.startswith("x-19.yml: no such file; did you mean 'x-19.yaml'? the recipes there: x-00.yaml, x-01.yaml")
+    assert line.endswith("x-07.yaml and 12 more")
+    assert refusal(folder)[0].endswith("x-07.yaml and 12 more")
 
 
 def test_folder_is_refused_with_the_recipes_in_it(folder):

@@ -105,6 +105,11 @@ def broken(**changes):
         (broken(x_train=arrays()["x_train"].astype(np.int64)), "x_train is int64: give uint8 pixels"),
         (broken(x_train=arrays(shape=(1, 6, 6))["x_train"]), "all splits need the same"),
         (broken(x_train=arrays(shape=(30,))["x_train"]), r"x_train has shape \(40, 30\): give \(N, H, W\)"),
+        (
+            broken(x_calibration=np.zeros((0, 8, 8), np.uint8), y_calibration=np.zeros(0, int)),
+            "x_calibration and y_calibration are empty; put samples in .* leave it out of the data: data.calibration",
+        ),
+        (broken(x_test=np.array([]), y_test=np.array([])), "x_test and y_test are empty; it needs samples"),
         (broken(classes=np.array(["a", "b"])), "train labels go from 0 to 3, but with 2 classes"),
         (broken(classes=np.array(list("abcd"), object)), "not of dtype=object"),
         (broken(classes=np.arange(4)), r"save np.array\(\[names...\]\) of str"),
@@ -161,7 +166,7 @@ def test_too_few_training_samples_to_carve_from_are_named_with_the_file(tmp_path
 def test_a_split_that_was_only_copies_of_test_is_empty_and_named(tmp_path):
     content = arrays()
     content |= {"x_validation": content["x_test"], "y_validation": content["y_test"]}
-    with pytest.raises(DataError, match="the validation split is empty"):
+    with pytest.raises(DataError, match="the validation split is empty; put samples in that are in no other split"):
         load_npz(tmp_path, content)
 
 

@@ -68,6 +68,17 @@ def test_the_tables_are_printed(finished, project, store, tmp_path):
     assert "as fast as float" in result.stdout.replace("\n", " ")
 
 
+def test_where_the_ranked_int8_comes_from_is_said_before_and_in_the_tables(told, finished, project, store, tmp_path):
+    printed = " ".join(told[1].split())
+    assert "validation samples; its int8 is the run's 'quantize'" in printed
+    assert json.loads(printed[printed.rindex('{"event"') :])["rankings"][0]["method"]["int8"].endswith("'quantize'")
+    other = ["--set", "stages.2.quantize={to: fp16}"]
+    options = ["--store", store, "--out", tmp_path, "--samples", 20, "--rounds", 6]
+    result = call(project / "small.yaml", *other, *options)
+    for shown in (result.stdout, (tmp_path / "sensitivity.html").read_text()):
+        assert "int8 is made for this ranking: static, with default settings" in " ".join(shown.split())
+
+
 def test_a_run_that_was_not_made_is_refused(project, tmp_path):
     with pytest.raises(StoreError, match=r"is not in the store .*: make it with `compress run` first"):
         call(project / "small.yaml", "--store", tmp_path / "empty", "--out", tmp_path / "out")
@@ -75,5 +86,13 @@ def test_a_run_that_was_not_made_is_refused(project, tmp_path):
 
 
 def test_a_folder_without_results_is_no_run(tmp_path):
-    with pytest.raises(RecipeError, match=r"no results\.json"):
+    with pytest.raises(RecipeError, match=r"no results\.json; make one with `compress run`"):
+        call(tmp_path)
+
+
+def test_a_folder_of_many_runs_lists_some_of_them(tmp_path):
+    for number in range(20):
+        (tmp_path / f"run-{number:02}").mkdir()
+        (tmp_path / f"run-{number:02}" / "results.json").touch()
+    with pytest.raises(RecipeError, match=r"which of its runs\? run-00, run-01, .*run-07 and 12 more$"):
         call(tmp_path)

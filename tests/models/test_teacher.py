@@ -209,7 +209,12 @@ transformers = pytest.importorskip("transformers")
 CONFIGS = {
     "resnet": lambda **k: transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], **k),
     "vit": lambda **k: transformers.ViTConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=32,
+        patch_size=8,
         **k,
     ),
     "mobilenet": lambda **k: transformers.MobileNetV2Config(depth_multiplier=0.25, finegrained_output=False, **k),

@@ -34,7 +34,7 @@ def test_the_file_decides_like_the_float_one_and_is_a_third_of_it(job, perceptro
 def test_every_matrix_product_takes_int8_weights(job, perceptron):
     task = job(perceptron, "onnxruntime", method="dynamic")
     story = quantize(task)
-    assert story[0].startswith("3 matrix products run in int8: weights of 7 bits")
+    assert story[0].startswith("3 matrix products in int8: weights of 7 bits")
     found = operators(task.out)
     assert (found["MatMulInteger"], found["MatMul"], found["Gemm"]) == (3, 0, 0)
     names = [n.name for n in onnx.load(task.out).graph.node if n.op_type == "MatMulInteger"]
@@ -58,7 +58,7 @@ def test_convolutions_shrink_in_the_file_but_never_become_slow_integer_ones(job,
     story = quantize(task)
     found = operators(task.out)
     assert (found["ConvInteger"], found["Conv"], found["MatMulInteger"]) == (0, 7, 1)
-    assert "7 convolutions have int8 weights in the file and run in float" in story[1]
+    assert "7 convolutions in float, with int8 weights in the file" in story[1]
     assert task.out.stat().st_size < 0.4 * exported.stat().st_size
     assert (logits(task.out).argmax(1) == logits(exported).argmax(1)).mean() >= 0.97
 

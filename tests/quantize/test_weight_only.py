@@ -62,7 +62,7 @@ def test_int8_weights_leave_no_trace_in_the_graph_that_runs(job, exported, tmp_p
 def test_int8_weights_are_symmetric_and_each_channel_uses_its_whole_range(job, exported):
     task = job(exported, "onnxruntime", to="int8-weights")
     story = quantize(task)
-    assert story[0].startswith("7 convolutions and 1 matrix products have int8 weights in the file only")
+    assert story[0].startswith("7 convolutions and 1 matrix product with int8 weights in the file only")
     stored = [
         numpy_helper.to_array(t) for t in onnx.load(task.out).graph.initializer if t.data_type == TensorProto.INT8
     ]
@@ -83,7 +83,7 @@ def test_int4_weights_run_as_compressed_products(job, perceptron):
     task = job(perceptron, "onnxruntime", to="int4-weights", group=32)
     story = quantize(task)
     assert len(story) == 1
-    assert story[0].startswith("3 matrix products have 4-bit weights, one scale for 32, and run as MatMulNBits")
+    assert story[0].startswith("3 matrix products with 4-bit weights, one scale for 32: MatMulNBits")
     nodes = [node for node in onnx.load(task.out).graph.node if node.op_type == "MatMulNBits"]
     found = [{a.name: onnx.helper.get_attribute_value(a) for a in node.attribute} for node in nodes]
     assert [(a["K"], a["N"], a["bits"], a["block_size"]) for a in found] == [
@@ -96,7 +96,7 @@ def test_int4_weights_run_as_compressed_products(job, perceptron):
 
 def test_openvino_keeps_the_last_layer_in_eight_bits(job, perceptron):
     task = job(perceptron, "openvino", to="int4-weights", group=32)
-    assert quantize(task) == ["2 layers have 4-bit weights by NNCF", "1 layers have 8-bit weights by NNCF"]
+    assert quantize(task) == ["2 layers with 4-bit weights by NNCF", "1 layer with 8-bit weights by NNCF"]
     types = Counter(
         node.get_element_type()
         for node in openvino.Core().read_model(task.out).get_ops()

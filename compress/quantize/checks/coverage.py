@@ -17,7 +17,7 @@ from compress.quantize.checks.covered import Coverage, Layer
 if TYPE_CHECKING:
     from compress.targets.scheme import Scheme
 
-__all__ = ["Coverage", "Layer", "int8_coverage", "is_quantized"]
+__all__ = ["Coverage", "Layer", "int8_coverage"]
 
 Arch = Literal["x86_64", "aarch64"]
 
@@ -42,9 +42,3 @@ def int8_coverage(
         return coverage_onnx.read_alone(path, kept)
     narrow = scheme is not None and scheme.accumulate == "int16-pairs"
     return coverage_onnx.read(path, kept, scheme, arch or ("x86_64" if narrow else None))
-
-
-def is_quantized(path: Path) -> bool:
-    """Whether any part of a model file is in integers of 8 bits or less already."""
-    readers = {".xml": coverage_openvino, ".tflite": coverage_litert}
-    return readers.get(Path(path).suffix, coverage_onnx).is_quantized(Path(path))

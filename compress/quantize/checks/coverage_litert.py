@@ -46,11 +46,6 @@ def read(path: Path, kept: Mapping[str, str]) -> Coverage:
     )
 
 
-def is_quantized(path: Path) -> bool:
-    """Whether any matrix of the file is stored in integers of 8 bits or less."""
-    return any(kind in ("int8", "int4", "int2") for kind in _weight_bytes(_load(path)))
-
-
 def _load(path: Path) -> Any:
     data = path.read_bytes()
     if data[4:8] != litert_graph.IDENTIFIER:

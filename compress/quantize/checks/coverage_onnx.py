@@ -27,7 +27,7 @@ from compress.quantize.checks.coverage_reasons import (
     weights_of,
 )
 from compress.quantize.checks.covered import NO_WEIGHTS, STORED, Coverage, Layer
-from compress.quantize.graph import qdq
+from compress.quantize.graph.read import read_graph
 
 if TYPE_CHECKING:
     from compress.targets.scheme import Scheme
@@ -45,7 +45,7 @@ Arch = Literal["x86_64", "aarch64"]
 
 def read(path: Path, kept: Mapping[str, str], scheme: Scheme | None, arch: Arch | None) -> Coverage:
     """As ONNX Runtime runs it."""
-    model = _load(path)
+    model = read_graph(path)
     signed = _signed_activations(model)
     arch = arch or ("aarch64" if signed else "x86_64")
     graph = _optimised(path, arch)
@@ -78,7 +78,7 @@ _S8 = "s8 activations do not fuse here on x86 (u8 ones do; ARM sessions fuse bot
 
 def read_alone(path: Path, kept: Mapping[str, str]) -> Coverage:
     """By TensorRT's rules: a layer runs in int8 where both of its inputs come out of DequantizeLinear."""
-    model = _load(path)
+    model = read_graph(path)
     names, layers = _names(model), []
     for index, node in enumerate(model.graph):
         if node.op_type in LAYERS:
@@ -94,20 +94,9 @@ def read_alone(path: Path, kept: Mapping[str, str]) -> Coverage:
     )
 
 
-def is_quantized(path: Path) -> bool:
-    return qdq.is_quantized(_load(path))
-
-
 def int8_nodes(path: Path, arch: Arch = "x86_64") -> dict[int, str]:
     """Position among the file's nodes of every layer that ONNX Runtime runs in int8, and the operator it becomes."""
-    return _int8_nodes(_load(path), _optimised(path, arch))
-
-
-def _load(path: Path) -> ir.Model:
-    try:
-        return ir.load(path)
-    except Exception as error:  # whatever protobuf and onnx_ir make of other bytes
-        raise QuantizationError(f"{path}: this is no ONNX file: {error}") from error
+    return _int8_nodes(read_graph(path), _optimised(path, arch))
 
 
 def _optimised(path: Path, arch: Arch) -> onnx.GraphProto:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
 from compress.errors import QuantizationError
 from compress.quantize.checks.covered import NO_WEIGHTS, Coverage, Layer
@@ -31,7 +30,6 @@ MOVING = (
 """Operators that low-precision transformations carry integers through."""
 
 TYPES = {"i8": "int8", "u8": "int8", "i4": "int4", "u4": "int4", "f32": "float32", "f16": "float16", "bf16": "bfloat16"}
-INTEGERS = ("i8", "u8", "i4", "u4", "nf4")
 
 
 def read(path: Path, kept: Mapping[str, str]) -> Coverage:
@@ -66,23 +64,6 @@ def read(path: Path, kept: Mapping[str, str]) -> Coverage:
         weight_bytes=_weight_bytes(model),
         seen=f"the graph that openvino {openvino.__version__.split('-')[0]} makes of it on this machine",
     )
-
-
-def is_quantized(path: Path) -> bool:
-    """Whether the IR holds FakeQuantize nodes, or matrices of 8 bits or less."""
-    try:
-        layers = ElementTree.parse(path).getroot().iter("layer")
-    except (OSError, ElementTree.ParseError) as error:
-        raise QuantizationError(f"{path}: this is no OpenVINO IR: {error}") from error
-    for layer in layers:
-        if layer.get("type") == "FakeQuantize":
-            return True
-        facts = layer.find("data")
-        if layer.get("type") == "Const" and facts is not None and facts.get("element_type") in INTEGERS:
-            shape = [int(size) for size in (facts.get("shape") or "").split(",") if size.strip()]
-            if _is_matrix(shape):
-                return True
-    return False
 
 
 class _Made:

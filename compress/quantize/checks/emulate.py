@@ -152,4 +152,4 @@ def _rewrite(path: Path, out: Path, accumulate: str) -> list[Overflow]:
 
 def _logits(path: Path, inputs: np.ndarray) -> np.ndarray:
     with open_session(path, "onnxruntime", optimize=False) as session:
-        return logits(session, inputs, BATCH)
+        return logits(session, inputs, most=BATCH)

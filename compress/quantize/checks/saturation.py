@@ -30,8 +30,6 @@ LIMIT = 2e-3
 bit gave 0.00005 to 0.002 on networks of 4 to 14 layers, saturation 0.02 to 0.3. Deeper ones may differ by more, and are
 cleared by their weights where no pair of these can overflow."""
 
-BATCH = 64
-
 
 @dataclass(frozen=True)
 class Saturation:
@@ -101,4 +99,4 @@ def _literal(path: Path, inputs: np.ndarray) -> np.ndarray:
 
 def _run(path: Path, inputs: np.ndarray, **options: bool) -> np.ndarray:
     with open_session(path, **options) as session:
-        return logits(session, inputs, BATCH)
+        return logits(session, inputs)

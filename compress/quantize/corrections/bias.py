@@ -35,7 +35,9 @@ def correct(quantized: ir.Model, original: ir.Model, samples: np.ndarray) -> lis
         if not _has_its_own_bias(step.layer):
             without.append(step.layer.name)
             continue
-        shift(step.layer, mean_error(layerwise.outputs(quantized, step.layer, step.incoming), step))
+        found = layerwise.outputs(quantized, step.layer, step.incoming)
+        moved = shift(step.layer, mean_error(found, step))
+        step.pieces.put(step.layer.node.outputs[0], found + qdq.along(moved, _channels(step), found.ndim))
         corrected += 1
     story = [
         f"bias correction: the mean error of {corrected} layers, over {len(chosen)} samples, went into their biases"
@@ -47,8 +49,7 @@ def correct(quantized: ir.Model, original: ir.Model, samples: np.ndarray) -> lis
 
 def mean_error(found: np.ndarray, step: layerwise.Step) -> np.ndarray:
     """(channels,) mean difference of ``found`` to the float layer's outputs, where these pass the activation."""
-    axis = found.ndim - 1 if step.layer.node.op_type == "Gemm" else 1
-    rest = tuple(index for index in range(found.ndim) if index != axis)
+    rest = tuple(index for index in range(found.ndim) if index != _channels(step))
     error = found - step.target
     if step.activated is None:
         return error.mean(axis=rest, dtype=np.float64)
@@ -56,14 +57,21 @@ def mean_error(found: np.ndarray, step: layerwise.Step) -> np.ndarray:
     return error.sum(axis=rest, where=seen, dtype=np.float64) / np.maximum(seen.sum(axis=rest), ENOUGH)
 
 
-def shift(layer: qdq.Layer, error: np.ndarray) -> None:
-    """Take ``error`` (channels,) out of the layer's bias, on the bias's own scale."""
+def shift(layer: qdq.Layer, error: np.ndarray) -> np.ndarray:
+    """Take ``error`` (channels,) out of the layer's bias, on the bias's own scale. Returns what that adds to the
+    layer's outputs (channels,)."""
     bias, scale = qdq.stored(layer.bias), layer.bias_scale()
     if scale is None:
         qdq.store(layer.bias, (bias - error).astype(bias.dtype))
-    else:
-        moved = bias - np.rint(error / scale)
-        qdq.store(layer.bias, np.clip(moved, -LARGEST, LARGEST).astype(np.int32))
+        return qdq.stored(layer.bias) - bias
+    moved = np.clip(bias - np.rint(error / scale), -LARGEST, LARGEST).astype(np.int32)
+    qdq.store(layer.bias, moved)
+    return (moved.astype(np.int64) - bias).astype(np.float32) * scale
+
+
+def _channels(step: layerwise.Step) -> int:
+    """The axis of the layer's outputs that counts channels."""
+    return step.target.ndim - 1 if step.layer.node.op_type == "Gemm" else 1
 
 
 def _has_its_own_bias(layer: qdq.Layer) -> bool:

@@ -4,7 +4,7 @@ Corrections of a layer need what comes into it behind the *corrected* layers bef
 there. Running the whole network anew for every layer would cost the square of its depth. Here a graph runs once, in
 pieces: :class:`Pieces` computes what is asked for, keeps what nodes still to come will read, and forgets the rest.
 
-Nothing is optimised away: a QDQ graph computes literally what it says, without int8 kernels and their overflows.
+Pairs are not fused: a QDQ graph computes literally what it says, without int8 kernels and their overflows.
 """
 
 from __future__ import annotations
@@ -53,6 +53,13 @@ class Pieces:
         self._forget()
         return found
 
+    def put(self, value: ir.Value, array: np.ndarray) -> None:
+        """Take ``array`` for ``value``, whose node then does not run: who knows what it gives saves the time."""
+        node = value.producer()
+        self._values[value.name] = array
+        self._done.add(node)
+        self._readers.subtract(value for value in node.inputs if value is not None)
+
     def _missing(self, wanted: tuple[ir.Value, ...]) -> list[ir.Node]:
         """The nodes behind ``wanted`` that have not run, in topological order."""
         needed, pending = set(), list(wanted)
@@ -91,7 +98,7 @@ def _session(
     model: ir.Model, nodes: list[ir.Node], feeds: dict[str, np.ndarray], read: set[ir.Value], kept: list[ir.Value]
 ) -> onnxruntime.InferenceSession:
     graph = onnx.GraphProto(name="piece")
-    graph.node.extend(ir.to_proto(node) for node in nodes)
+    graph.node.extend(map(ir.serde.serialize_node, nodes))
     constants = sorted((value for value in read if value.const_value is not None), key=lambda value: value.name)
     graph.initializer.extend(onnx.numpy_helper.from_array(qdq.stored(value), value.name) for value in constants)
     for name, array in feeds.items():
@@ -101,7 +108,7 @@ def _session(
     versions = [onnx.helper.make_opsetid(domain, version) for domain, version in model.opset_imports.items()]
     piece = onnx.helper.make_model(graph, opset_imports=versions, ir_version=model.ir_version)
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_quant_qdq", "1")  # float kernels around pairs, as they stand
     options.intra_op_num_threads = 1  # sums in one order: the same file every time
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(piece.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -111,13 +118,14 @@ def _session(
 class Step:
     """One layer's turn. ``layer``: in the quantized graph; ``twin``: its node in the float graph; ``incoming``: what
     comes in behind the quantized layers before it; ``target``: what the float layer puts out; ``activated``: that
-    behind the Relu or Clip that alone reads it, None where there is none."""
+    behind the Relu or Clip that alone reads it, None where there is none; ``pieces``: the quantized graph's."""
 
     layer: qdq.Layer
     twin: ir.Node
     incoming: np.ndarray
     target: np.ndarray
     activated: np.ndarray | None
+    pieces: Pieces
 
 
 def walk(quantized: ir.Model, original: ir.Model, samples: np.ndarray) -> Iterator[Step]:
@@ -134,7 +142,7 @@ def walk(quantized: ir.Model, original: ir.Model, samples: np.ndarray) -> Iterat
     for layer, twin in pairs:
         [incoming], activation = left.compute(layer.node.inputs[0]), _activation(twin)
         target, *behind = right.compute(*(v for v in (twin.outputs[0], activation) if v is not None))
-        yield Step(layer, twin, incoming, target, behind[0] if behind else None)
+        yield Step(layer, twin, incoming, target, behind[0] if behind else None, left)
 
 
 def _activation(node: ir.Node) -> ir.Value | None:

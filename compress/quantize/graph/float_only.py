@@ -9,6 +9,7 @@ import openvino
 
 from compress.errors import QuantizationError
 from compress.quantize.graph import qdq
+from compress.quantize.graph.read import read_graph
 
 LEAST = 64
 """Elements; in smaller constants the nodes that widen them would take more than is saved."""
@@ -21,8 +22,8 @@ _SMALL_OPENVINO = tuple(getattr(openvino.Type, name) for name in ("i8", "u8", "i
 
 
 def read_onnx(path: Path | str) -> ir.Model:
-    """The graph. Raises :class:`QuantizationError` when it is quantized or stored in 16 bits already."""
-    model = ir.load(path)
+    """The graph. Raises :class:`QuantizationError` when it is quantized or stored in 16 bits already, or no graph."""
+    model = read_graph(path)
     constants = (value.const_value for value in model.graph.initializers.values())
     small = {tensor.dtype.name for tensor in constants if tensor.dtype in _SMALL and tensor.size >= LEAST}
     if small or qdq.is_quantized(model):

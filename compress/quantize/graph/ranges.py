@@ -12,17 +12,12 @@ does not depend on how many there are. The samples are checked first: nothing is
 
 from __future__ import annotations
 
-import io
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import CalibrationMethod
-from onnxruntime.quantization.calibrate import CalibrationDataReader, HistogramCollector, create_calibrator
+import onnxruntime
 
 from compress.errors import DataError
 
@@ -54,22 +49,52 @@ def collect(model: onnx.ModelProto, samples: np.ndarray, method: str, scheme: Sc
     ``method``: minmax, entropy, percentile or mse. Raises :class:`DataError` for samples that the model cannot take.
     """
     check(model, samples)
-    minmax = method == "minmax"
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):  # calibrators tell their progress
-        file = Path(folder) / "model.onnx"
-        onnx.save_model(model, file)
-        calibrator = create_calibrator(
-            file,
-            list(scheme.operators),
-            augmented_model_path=str(Path(folder) / "augmented.onnx"),
-            calibrate_method=CalibrationMethod.MinMax if minmax else CalibrationMethod.Entropy,
-        )
-        if not minmax:
-            calibrator.collector = Histograms(method, scheme)
-        for batch in batches(samples):
-            calibrator.collect_data(_Once(batch))  # which keeps nothing of it but ranges or histograms
-        found = calibrator.compute_data()
-    return {name: tuple(np.float32(np.squeeze(end)) for end in data.range_value) for name, data in found.items()}
+    names = _activations(model.graph, scheme.operators)
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    outputs = _extremes(watched.graph, names) if method == "minmax" else _values(watched.graph, names)
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # which on busy cores doubles the time
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    collected = collector(method, scheme)
+    for batch in batches(samples):
+        for name, array in zip(outputs.values(), session.run(list(outputs), {"input": batch}), strict=True):
+            collected.add(name, array)
+    return collected.ranges()
+
+
+def _activations(graph: onnx.GraphProto, operators: Sequence[str]) -> list[str]:
+    """The float values that these operators read or give, of a graph with types."""
+    constants = {tensor.name for tensor in graph.initializer}
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+    known = {
+        value.name
+        for value in (*graph.input, *graph.value_info, *graph.output)
+        if value.type.tensor_type.elem_type in floats and value.name not in constants
+    }
+    used = [name for node in graph.node if node.op_type in operators for name in (*node.input, *node.output)]
+    return [name for name in dict.fromkeys(used) if name in known]
+
+
+def _values(graph: onnx.GraphProto, names: list[str]) -> dict[str, str]:
+    """Make these values outputs of the graph. Returns the value's name of each output."""
+    given = {value.name for value in graph.output}
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in given)
+    return {name: name for name in names}
+
+
+def _extremes(graph: onnx.GraphProto, names: list[str]) -> dict[str, str]:
+    """Make the lowest and the highest number of each of these values outputs of the graph, and not the values: all of a
+    large network would fill the memory. Returns the value's name of each output."""
+    outputs = {}
+    for name in names:
+        for operator in ("ReduceMin", "ReduceMax"):
+            output = f"{name}/{operator}"
+            graph.node.append(onnx.helper.make_node(operator, [name], [output], keepdims=0))
+            graph.output.append(onnx.ValueInfoProto(name=output))  # its type is inferred
+            outputs[output] = name
+    return outputs
 
 
 def check(model: onnx.ModelProto, samples: np.ndarray) -> None:
@@ -102,18 +127,26 @@ def batches(samples: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(samples[start : start + size])
 
 
-class _Once(CalibrationDataReader):
-    """One batch, as ONNX Runtime's calibrators want to read it."""
-
-    def __init__(self, batch: np.ndarray) -> None:
-        self._batch: np.ndarray | None = batch
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        batch, self._batch = self._batch, None
-        return None if batch is None else {"input": batch}
+def collector(method: str, scheme: Scheme) -> Extremes | Histograms:
+    """What chooses ranges by ``method`` (minmax, entropy, percentile or mse) from arrays that come one by one."""
+    return Extremes() if method == "minmax" else Histograms(method, scheme)
 
 
-class Histograms(HistogramCollector):
+class Extremes:
+    """The lowest and highest value of each activation."""
+
+    def __init__(self) -> None:
+        self._found: Ranges = {}
+
+    def add(self, name: str, array: np.ndarray) -> None:
+        low, high = self._found.get(name, (np.inf, -np.inf))
+        self._found[name] = np.float32(min(low, array.min())), np.float32(max(high, array.max()))
+
+    def ranges(self) -> Ranges:
+        return dict(self._found)
+
+
+class Histograms:
     """A histogram of each activation with a fixed number of bins, symmetric around zero, and the choice of a range.
 
     Where a batch goes beyond the range so far, the range doubles and bins merge two by two. (ONNX Runtime's own
@@ -121,26 +154,19 @@ class Histograms(HistogramCollector):
     """
 
     def __init__(self, method: str, scheme: Scheme) -> None:
-        super().__init__(
-            method=method,
-            symmetric=scheme.symmetric_activations,
-            num_bins=BINS,
-            num_quantized_bins=LEVELS,
-            percentile=PERCENTILE,
-            scenario="same",
-        )
+        self._method, self._symmetric = method, scheme.symmetric_activations
+        self._histograms: dict[str, Histogram] = {}
 
-    def collect(self, name_to_arr: dict[str, Sequence[np.ndarray]]) -> None:
-        for name, arrays in name_to_arr.items():
-            for array in arrays:
-                if self.method != "percentile" and array.any():
-                    array = array[array != 0]  # which every scale represents exactly: half of what a Relu gives
-                if array.size:
-                    self.histogram_dict[name] = merge(self.histogram_dict.get(name), array)
+    def add(self, name: str, array: np.ndarray) -> None:
+        if self._method != "percentile" and array.any():
+            array = array[array != 0]  # which every scale represents exactly: half of what a Relu gives
+        if array.size:
+            self._histograms[name] = merge(self._histograms.get(name), array)
 
-    def compute_collection_result(self) -> dict[str, tuple]:
-        choose = {"entropy": self._entropy, "percentile": self._percentile, "mse": self._mse}[self.method]
-        return {name: (*choose(histogram), *histogram[:2]) for name, histogram in self.histogram_dict.items()}
+    def ranges(self) -> Ranges:
+        choose = {"entropy": self._entropy, "percentile": self._percentile, "mse": self._mse}[self._method]
+        found = {name: choose(histogram) for name, histogram in self._histograms.items()}
+        return {name: (np.float32(low), np.float32(high)) for name, (low, high) in found.items()}
 
     def _entropy(self, histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
         return least_divergence(histogram)
@@ -148,7 +174,7 @@ class Histograms(HistogramCollector):
     def _percentile(self, histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
         counts, edges, low, high, _ = histogram
         outside = 1 - PERCENTILE / 100
-        if self.symmetric:
+        if self._symmetric:
             half = BINS // 2
             absolute = np.cumsum(counts[half:] + counts[:half][::-1]) / counts.sum()
             end = edges[half + 1 + np.searchsorted(absolute, 1 - outside)]
@@ -158,7 +184,7 @@ class Histograms(HistogramCollector):
         return max(edges[first], low), min(edges[last + 1], high)
 
     def _mse(self, histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
-        return least_squares(histogram, self.symmetric)
+        return least_squares(histogram, self._symmetric)
 
 
 Histogram = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]

@@ -50,22 +50,23 @@ def rank(
     """
     split = draw(job.data.validation, samples, seed)
     with all_int8(job, split, quantized) as (variants, _):
-        return rank_variants(variants, job, rounds=rounds, seconds=seconds, seed=seed, on_progress=on_progress)
+        return _rank(variants, job, rounds, seconds, seed, on_progress)
 
 
-def rank_variants(
-    variants: Variants,
-    job: Job,
-    *,
-    rounds: int = ROUNDS,
-    seconds: float = SECONDS,
-    seed: int = 0,
-    timed: bool = True,
-    on_progress: Progress | None = None,
+def most_harmful(variants: Variants, on_layer: Callable[[], None]) -> list[str]:
+    """The layers by the logits' error that each alone causes in int8, the largest first."""
+    everything, errors = frozenset(variants.names), {}
+    for name in variants.names:
+        errors[name] = variants.error(everything - {name})
+        on_layer()
+    return sorted(errors, key=lambda name: -errors[name])
+
+
+def _rank(
+    variants: Variants, job: Job, rounds: int, seconds: float, seed: int, on_progress: Progress | None
 ) -> Ranking:
-    """As :func:`rank`, of variants that exist; ``timed``: whether times are asked for."""
     names, everything = variants.names, frozenset(variants.names)
-    timed = timed and variants.can_be_timed
+    timed = variants.can_be_timed
     done, total = 0, len(names) * (3 if timed else 2)
 
     def tell(count: int) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,23 +20,18 @@ from compress.errors import QuantizationError
 from compress.quantize import quantize
 from compress.quantize.job import Job
 from compress.quantize.layers import keep
+from compress.quantize.layers.remembered import Judged, Remembered
 from compress.targets import openvino as openvino_export
 from edge_runtime import Session, open_session
 from edge_runtime.probes import latency
 
-BATCH = 200
 ALL_INT8: frozenset[str] = frozenset()
+
+PARTS = 16
+"""Of the samples, after each of which a variant may be given up."""
 
 GROUP = 16
 """Variants timed together: more would make a round so long that a machine drifts within it."""
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """``right``: (N,) bool. ``error``: see :meth:`Variants.error`."""
-
-    right: np.ndarray
-    error: float
 
 
 class Variants:
@@ -49,8 +45,8 @@ class Variants:
         self.layers = keep.layers(quantized) if keep.can_keep(quantized) else ()
         self.names = tuple(layer.name for layer in self.layers)
         self._files: dict[frozenset[str], Path] = {ALL_INT8: quantized}
-        self._found: dict[frozenset[str] | None, _Judged] = {}
-        self._expected: np.ndarray | None = None  # the float logits; the others are not kept, they may be large
+        self._found: dict[frozenset[str] | None, Judged] = {}
+        self._remembered = Remembered(job.resume, [*keep.files(job.model), *keep.files(quantized)], split)
 
     def on(self, split: Split) -> Variants:
         """The same variants on other samples."""
@@ -81,23 +77,50 @@ class Variants:
         """Root mean square difference from the float logits, relative to their own."""
         return self._judged(kept).error
 
-    def _judged(self, kept: frozenset[str] | None) -> _Judged:
+    def holds(self, kept: frozenset[str], limit: float) -> bool:
+        """Whether ``drop(kept).high`` is at most ``limit``, asked of no more samples than it takes to refuse."""
+        return self._judged(kept, limit) is not None and self.drop(kept).high <= limit
+
+    def _judged(self, kept: frozenset[str] | None, limit: float | None = None) -> Judged | None:
+        """None where, with ``limit``, it is certain before the last sample that the drop's upper end lies above."""
         if kept not in self._found:
-            logits = self._logits(kept)
-            if kept is None:
-                self._expected = logits
-            elif self._expected is None:
-                self._judged(None)
-            spread = max(float(np.sqrt(np.mean(self._expected**2))), np.finfo(np.float32).tiny)
-            error = float(np.sqrt(np.mean((logits - self._expected) ** 2))) / spread
-            self._found[kept] = _Judged(logits.argmax(1) == self.split.labels, error)
+            found = self._remembered.get(kept) or self._judge(kept, limit)
+            if found is None:
+                return None
+            self._remembered.put(kept, found)
+            self._found[kept] = found
         return self._found[kept]
 
-    def _logits(self, kept: frozenset[str] | None) -> np.ndarray:
-        """(N, classes), each sample's mean taken out: what all classes share decides nothing."""
+    def _judge(self, kept: frozenset[str] | None, limit: float | None) -> Judged | None:
+        expected, labels = self._expected, self.split.labels
+        correct = expected.argmax(1) == labels
+        if kept is None:
+            return Judged(correct, 0.0)
+        found, lost, won, winnable = np.empty_like(expected), 0, 0, int((~correct).sum())
         with self._open(kept, literally=not self._job.measurable) as session:
-            found = logits(session, self.split.inputs, BATCH).astype(np.float64)
-        return found - found.mean(1, keepdims=True)
+            for part in np.array_split(self._telling_order, min(PARTS, len(labels))):
+                found[part] = _logits(session, self.split.inputs[part])
+                right, was = found[part].argmax(1) == labels[part], correct[part]
+                lost, won = lost + int((was & ~right).sum()), won + int((right & ~was).sum())
+                winnable -= int((~was).sum())
+                if limit is not None and stats.tango(lost, won + winnable, len(labels)).high > limit:
+                    return None
+        spread = max(float(np.sqrt(np.mean(expected**2))), np.finfo(np.float32).tiny)
+        error = float(np.sqrt(np.mean((found - expected) ** 2))) / spread
+        return Judged(found.argmax(1) == labels, error)
+
+    @cached_property
+    def _expected(self) -> np.ndarray:
+        """The float logits; the others are not kept, they may be large."""
+        with self._open(None, literally=not self._job.measurable) as session:
+            return _logits(session, self.split.inputs)
+
+    @cached_property
+    def _telling_order(self) -> np.ndarray:
+        """(N,) indices: first what float gets wrong, as only that can be won, then what it decides by a hair."""
+        first, second = np.partition(self._expected, -2, axis=1)[:, -2:].T[::-1]
+        right = self._expected.argmax(1) == self.split.labels
+        return np.lexsort((first - second, right))
 
     @property
     def can_be_timed(self) -> bool:
@@ -136,6 +159,12 @@ class Variants:
         if path.suffix == ".onnx":
             return open_session(path, "onnxruntime", optimize=not literally)
         return open_session(path)
+
+
+def _logits(session: Session, inputs: np.ndarray) -> np.ndarray:
+    """(N, classes), each sample's mean taken out: what all classes share decides nothing."""
+    found = logits(session, inputs).astype(np.float64)
+    return found - found.mean(1, keepdims=True)
 
 
 def _floating(job: Job, folder: Path) -> Path:

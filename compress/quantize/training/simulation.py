@@ -8,16 +8,14 @@ PyTorch's reference training, which stops its observers before it ends). Validat
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
+from compress.bench.words import counted
 from compress.distill.logits import distill
 from compress.errors import QuantizationError
 from compress.quantize.from_scheme import MOMENTUM
@@ -134,10 +132,9 @@ def improve(simulation: Simulation, job: Job) -> list[str]:
         simulation.load_state_dict(untrained)
         simulation.eval()
     kept = "the untrained weights are kept" if after < before else "the best epoch is kept"
-    counted = f"{len(history)} epoch{'s' if len(history) > 1 else ''}"
     return [
-        f"validation accuracy {before:.2%} with calibrated ranges alone, at best {after:.2%} after {counted} of "
-        f"training with rounding simulated: {kept}"
+        f"validation accuracy {before:.2%} with calibrated ranges alone, at best {after:.2%} after "
+        f"{counted(len(history), 'epoch')} of training with rounding simulated: {kept}"
     ]
 
 
@@ -157,24 +154,3 @@ def _train(simulation: Simulation, job: Job) -> list[Epoch]:
         return fit(simulation, *splits, training, **told)
     distilled = Distill(temperature=settings.temperature, weight=settings.weight, training=training)
     return distill(simulation, job.teacher(), *splits, distilled, **told)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what PyTorch and torchao say about themselves and a user can do nothing about.
-
-    - `Failed to load ..._C_mxfp8...so` (log): torchao's kernels for GPUs that this machine may not have.
-    - `KernelPreference is an Enum subclass` (log), ``isinstance(treespec, LeafSpec)`` (FutureWarning): libraries using
-      their own older interfaces.
-    """
-    logs = [logging.getLogger(name) for name in ("torchao", "torch.utils._pytree")]
-    levels = [log.level for log in logs]
-    for log in logs:
-        log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`", category=FutureWarning)
-            yield
-    finally:
-        for log, level in zip(logs, levels, strict=True):
-            log.setLevel(level)

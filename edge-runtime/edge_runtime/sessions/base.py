@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import ClassVar, NoReturn
 
 import numpy as np
@@ -115,3 +116,40 @@ class Session(ABC):
             if not spec.accepts(array):
                 return f"input {spec}, got {array.dtype} of shape {array.shape}"
         return None
+
+
+class OneAtATime(Session):
+    """A session of an engine that cannot be called twice at once: calls from several threads wait for each other.
+
+    A subclass says in ``_compute`` how the engine answers; nobody else calls the engine meanwhile.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        super().__init__(path, threads)
+        self._lock = Lock()
+
+    @abstractmethod
+    def _compute(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """All outputs by name, of as many inputs as the model has. Raises whatever the engine raises."""
+
+    def _answer(self, array: np.ndarray) -> np.ndarray:
+        """``_compute`` for one input and one output, where an engine has a shorter way."""
+        return self._compute({self._input: array})[self.outputs[0].name]
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        try:
+            if len(inputs) != len(self.inputs):
+                raise ValueError("an input left out would silently be the last call's")
+            with self._lock:
+                return self._compute(inputs)
+        except Exception as error:
+            self._refused(inputs, error)
+
+    def predict(self, array: np.ndarray) -> np.ndarray:
+        try:
+            if self._input is None:
+                raise ValueError("several inputs or outputs")
+            with self._lock:
+                return self._answer(array)
+        except Exception as error:
+            self._refused({self._input: array}, error)

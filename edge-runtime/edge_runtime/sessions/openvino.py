@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from os import fspath
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from edge_runtime.errors import ModelFileError, SessionError
-from edge_runtime.sessions.base import Session, TensorSpec
+from edge_runtime.sessions.base import OneAtATime, TensorSpec
 from edge_runtime.sessions.registry import import_engine
 
 
-class OpenVinoSession(Session):
-    """One infer request with memory of its own; calls from several threads wait for each other.
+class OpenVinoSession(OneAtATime):
+    """One infer request with memory of its own.
 
     Its precision is stated as f32: left to itself OpenVINO computes a float model in bf16 or f16 where the CPU can.
     """
@@ -52,30 +51,17 @@ class OpenVinoSession(Session):
         self._buffers: list[np.ndarray | None] = [None] * len(self.inputs)
         self._tensor = engine.Tensor
         self._request: Any = model.create_infer_request()
-        self._lock = Lock()
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        try:
-            if len(inputs) != len(self._positions):
-                raise ValueError("an input left out would silently be the last call's")
-            with self._lock:
-                for name, array in inputs.items():
-                    self._fill(self._positions[name], array)
-                self._request.infer(share_outputs=True)
-                return {spec.name: self._output(index) for index, spec in enumerate(self.outputs)}
-        except Exception as error:
-            self._refused(inputs, error)
+    def _compute(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        for name, array in inputs.items():
+            self._fill(self._positions[name], array)
+        self._request.infer(share_outputs=True)
+        return {spec.name: self._output(index) for index, spec in enumerate(self.outputs)}
 
-    def predict(self, array: np.ndarray) -> np.ndarray:
-        try:
-            if self._input is None:
-                raise ValueError("several inputs or outputs")
-            with self._lock:
-                self._fill(0, array)
-                self._request.infer(share_outputs=True)
-                return self._output(0)
-        except Exception as error:
-            self._refused({self._input: array}, error)
+    def _answer(self, array: np.ndarray) -> np.ndarray:
+        self._fill(0, array)
+        self._request.infer(share_outputs=True)
+        return self._output(0)
 
     def _fill(self, index: int, array: np.ndarray) -> None:
         """Copy an array, of any strides and byte order, into the request's own memory for that input.

@@ -53,7 +53,7 @@ def runtimes() -> dict[str, type[Session]]:
         if module.name not in ("base", "registry"):
             found = vars(importlib.import_module(f"edge_runtime.sessions.{module.name}")).values()
             classes = (kind for kind in found if isinstance(kind, type) and issubclass(kind, Session))
-            kinds |= {kind.runtime: kind for kind in classes if kind is not Session}
+            kinds |= {kind.runtime: kind for kind in classes if not kind.__abstractmethods__}
     return kinds
 
 

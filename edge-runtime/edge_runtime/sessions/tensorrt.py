@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Mapping
 from os import fspath
 from pathlib import Path
-from threading import Lock
 from types import ModuleType
 from typing import Any
 
@@ -23,15 +22,15 @@ import numpy as np
 from edge_runtime import engine_cache
 from edge_runtime.cuda import Cuda
 from edge_runtime.errors import ModelFileError, SessionError
-from edge_runtime.sessions.base import Session, TensorSpec
+from edge_runtime.sessions.base import OneAtATime, TensorSpec
 from edge_runtime.sessions.registry import import_engine
 
 LARGEST = 256
 """Largest size of a free axis, which the batch is. Engines are made quickest for a size of 1."""
 
 
-class TensorRtSession(Session):
-    """One execution context; calls from several threads wait for each other. ``threads`` changes nothing on a GPU."""
+class TensorRtSession(OneAtATime):
+    """One execution context. ``threads`` changes nothing on a GPU."""
 
     runtime = "tensorrt"
     suffixes = (".engine", ".onnx")
@@ -43,7 +42,6 @@ class TensorRtSession(Session):
         engine = import_engine("tensorrt")
         self.version = engine.__version__
         self._cuda = Cuda()
-        self._lock = Lock()
         self._memory: dict[str, tuple[int, int]] = {}
         self._context: Any = None
         try:
@@ -57,24 +55,6 @@ class TensorRtSession(Session):
         except BaseException:
             self.close()
             raise
-
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        try:
-            if len(inputs) != len(self.inputs):
-                raise ValueError("an input left out would silently be the last call's")
-            with self._lock:
-                return self._compute(inputs)
-        except Exception as error:
-            self._refused(inputs, error)
-
-    def predict(self, array: np.ndarray) -> np.ndarray:
-        try:
-            if self._input is None:
-                raise ValueError("several inputs or outputs")
-            with self._lock:
-                return self._compute({self._input: array})[self.outputs[0].name]
-        except Exception as error:
-            self._refused({self._input: array}, error)
 
     def close(self) -> None:
         super().close()

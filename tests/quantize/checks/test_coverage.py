@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from compress.errors import QuantizationError
-from compress.quantize.checks.coverage import int8_coverage, is_quantized
+from compress.quantize.checks.coverage import int8_coverage
 from compress.targets import litert_graph
 from compress.targets.scheme import scheme
 from compress.targets.target import load_target
@@ -171,7 +171,6 @@ def test_dynamic_int8_counts_as_int8(tmp_path):
     found = int8_coverage(tmp_path / "dynamic.onnx")
     assert (sum(found.int8.values()), found.floating) == (1, {})
     assert [(layer.operator, layer.int8, layer.weights) for layer in found.layers] == [("MatMulInteger", True, "int8")]
-    assert is_quantized(tmp_path / "dynamic.onnx")
 
 
 def test_4_bit_weights_compute_in_float(tmp_path):
@@ -188,7 +187,6 @@ def test_4_bit_weights_compute_in_float(tmp_path):
     assert found.layers[0].weights == "int4"
     assert found.layers[0].why == "only its weights are quantized, and turned back to floats to compute"
     assert found.weight_bytes == {"int4": 64 * 32 // 2}
-    assert is_quantized(tmp_path / "int4.onnx")
 
 
 def test_tensorrt_files_are_read_without_tensorrt(quantized):
@@ -235,15 +233,8 @@ def test_litert_files_are_described(tmp_path, activations, weights, kernel, stor
     path = write_product(tmp_path / "model.tflite", activations, weights)
     found = int8_coverage(path)
     assert [layer.kernel if layer.int8 else None for layer in found.layers] == [kernel]
-    assert (found.complete, found.weight_bytes, is_quantized(path)) == (kernel is not None, stored, kernel is not None)
+    assert (found.complete, found.weight_bytes) == (kernel is not None, stored)
     assert found.layers[0].name == "head"
-
-
-def test_quantized_files_are_told_from_float_ones(quantized, exported, converted):
-    assert is_quantized(quantized("x86-avx2", "onnxruntime"))
-    assert is_quantized(quantized("x86-avx2", "openvino"))
-    assert not is_quantized(exported)
-    assert not is_quantized(converted)
 
 
 def test_coverage_is_json(quantized):
@@ -257,8 +248,6 @@ def test_a_file_that_no_runtime_reads_is_an_error_with_its_name(tmp_path, name):
     (tmp_path / name).write_bytes(b"not a model")
     with pytest.raises(QuantizationError, match=name):
         int8_coverage(tmp_path / name)
-    with pytest.raises(QuantizationError, match=name):
-        is_quantized(tmp_path / name)
 
 
 def test_an_openvino_deconvolution_that_takes_integers_and_computes_in_float_is_float(tmp_path):

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import onnx
+import onnx.reference
 import pytest
 from onnx import TensorProto, helper
 
@@ -33,6 +34,29 @@ def test_minmax_is_the_lowest_and_highest_value_of_all_batches(scheme_):
     found = ranges.collect(relu(), samples, "minmax", scheme_)
     assert found["input"] == (samples.min(), samples.max())
     assert found["logits"] == (0, samples.max())
+
+
+def test_minmax_of_values_inside_is_what_the_unoptimised_graph_computes():
+    """Convolution and activation could be fused, but then the value in between would be lost."""
+    random = np.random.default_rng(0)
+    weights = random.standard_normal((8, 8, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["input", "w"], ["inner"], pads=[1, 1]),
+        helper.make_node("Relu", ["inner"], ["logits"]),
+    ]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 8, 5]) for name in ("input", "inner", "logits")
+    ]
+    graph = helper.make_graph(
+        nodes, "g", values[:1], values[2:], [onnx.numpy_helper.from_array(weights, "w")], value_info=values[1:2]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    samples = random.standard_normal((70, 8, 5)).astype(np.float32)
+    [inner] = onnx.reference.ReferenceEvaluator(model).run(["inner"], {"input": samples})
+    found = ranges.collect(model, samples, "minmax", ASYMMETRIC)
+    assert set(found) == {"input", "inner", "logits"}
+    np.testing.assert_allclose(found["inner"], (inner.min(), inner.max()), rtol=1e-5)
+    np.testing.assert_allclose(found["logits"], (0, inner.max()), rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["entropy", "percentile", "mse"])

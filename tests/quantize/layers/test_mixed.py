@@ -68,6 +68,32 @@ def test_mixed_leaves_the_fragile_layers_in_float_and_holds_where_int8_does_not(
     assert job.say.__self__ == []
 
 
+class Killed(BaseException):
+    pass
+
+
+def test_a_killed_search_goes_on_with_what_it_has_found(asked, tmp_path, monkeypatch):
+    def killed(done: int, total: int) -> None:
+        if done == 4:
+            raise Killed
+
+    opened = []
+    monkeypatch.setattr(
+        Variants,
+        "_open",
+        lambda self, kept, open=Variants._open, **options: opened.append(kept) or open(self, kept, **options),
+    )
+    job = replace(asked("openvino", to="mixed", max_drop=LIMIT), resume=tmp_path / "resume")
+    with pytest.raises(Killed):
+        mixed.quantize(replace(job, on_batch=killed))
+    first = len(opened)
+    story = mixed.quantize(job)
+    again = opened[first:]
+    assert first >= 4
+    assert {kept for kept in opened[:first] if kept is not None}.isdisjoint(again)
+    assert story == mixed.quantize(replace(job, resume=None))
+
+
 def test_mixed_changes_nothing_where_int8_holds(asked, int8_file):
     job = asked("openvino", to="mixed", max_drop=0.9)
     story = mixed.quantize(job)

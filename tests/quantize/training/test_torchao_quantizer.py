@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
+from compress import quiet
 from compress.models.normalize import Normalized
 from compress.quantize.from_scheme import torchao_quantizer
-from compress.quantize.training.simulation import quiet
 from compress.targets.scheme import scheme
 from compress.targets.target import load_target
 
@@ -21,7 +21,7 @@ SCHEME = scheme(load_target("x86-avx2"), "onnxruntime")
 
 def prepare(model: nn.Module, chosen=SCHEME, channels: int = 3) -> torch.fx.GraphModule:
     example = (torch.randn(2, channels, 8, 8),)
-    with quiet():
+    with quiet.pytorch():
         graph = torch.export.export(model.eval(), example, dynamic_shapes=({0: torch.export.Dim("batch")},)).module()
         prepared = prepare_qat_pt2e(graph, torchao_quantizer(chosen))
     prepared(*example)
