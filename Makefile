@@ -22,7 +22,7 @@ test-all: $(VENV)/test.stamp
 
 bench: $(VENV)/test.stamp
 	status=0; $(BIN)/python bench/performance.py || status=1; \
-	for name in peers efficientnet_lite minilm; do $(BIN)/python -m compress.bench.quantize.$$name || status=1; done; exit $$status
+	for name in peers efficientnet_lite minilm mixed; do $(BIN)/python -m compress.bench.quantize.$$name || status=1; done; exit $$status
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ SHAPES = (
     *("MaxPool", "Pad", "Reshape", "Slice", "Split", "Squeeze", "StridedSlice", "Transpose", "Unsqueeze"),
     *("VariadicSplit", "FakeQuantize"),
 )
+CUTS = ("Relu", "Clamp", "Maximum", "Minimum")
 AFTER = ("Add", "Multiply")
 """Where a layer's bias is: an addition of a constant, for a Gemm behind a product with one."""
 
@@ -38,7 +39,7 @@ def with_float(quantized: Path, floating: Path, kept: frozenset[str], out: Path)
     core = openvino.Core()
     model, original = core.read_model(quantized), core.read_model(floating)
     originals = {node.get_friendly_name(): node for node in original.get_ops() if node.get_type_name() in LAYERS}
-    clamps = sorted(_high(node) for node in original.get_ops() if node.get_type_name() == "Clamp")
+    clamps = sorted(high for node in original.get_ops() if (high := _high(node)) is not None)
     int8 = _stay_int8(model, kept)
     for node in model.get_ordered_ops():
         if node.get_friendly_name() in int8 or node.get_type_name() == "FakeQuantize":
@@ -57,15 +58,21 @@ def _before(quantizer: openvino.Node, clamps: list[float]) -> openvino.Output:
     """What a FakeQuantize rounds, cut off where its own range stood for a ReLU or, among ``clamps``, a ReLU6."""
     source = quantizer.input_value(0)
     low, high = (_constant(quantizer.input_value(index).get_node()) for index in (1, 2))
-    if low is None or low.size > 1 or float(low) != 0 or source.get_node().get_type_name() in ("Relu", "Clamp"):
+    if low is None or low.size > 1 or low.item() != 0 or source.get_node().get_type_name() in CUTS:
         return source
-    limit = next((limit for limit in clamps if float(high) <= limit * (1 + 1e-3)), None)
+    limit = next((limit for limit in clamps if high.item() <= limit * (1 + 1e-3)), None)
     cut = operators.relu(source) if limit is None else operators.clamp(source, 0.0, limit)
     return cut.output(0)
 
 
-def _high(node: openvino.Node) -> float:
-    return float(node.get_attributes()["max"])
+def _high(node: openvino.Node) -> float | None:
+    """Where a node cuts values off above: a Clamp, or the Minimum that the ONNX front end makes of a Clip."""
+    if node.get_type_name() == "Clamp":
+        return float(node.get_attributes()["max"])
+    if node.get_type_name() == "Minimum":
+        limits = [_constant(node.input_value(index).get_node()) for index in (0, 1)]
+        return next((limit.item() for limit in limits if limit is not None and limit.size == 1), None)
+    return None
 
 
 def _stay_int8(model: openvino.Model, kept: frozenset[str]) -> set[str]:

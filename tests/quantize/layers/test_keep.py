@@ -5,13 +5,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
+from torch import nn
 
 from compress.errors import QuantizationError
+from compress.models.normalize import Normalized
 from compress.quantize import quantize
 from compress.quantize.checks.coverage import int8_coverage
 from compress.quantize.job import Job
 from compress.quantize.layers import keep
 from compress.recipe import Quantize
+from compress.targets import onnx as onnx_export
+from compress.targets import openvino as openvino_export
 from compress.targets.scheme import scheme
 from compress.targets.target import load_target
 
@@ -95,6 +100,27 @@ def test_activation_functions_that_rounding_implied_come_back(pair, tmp_path):
     assert count(quantized) == 0
     keep.with_float(quantized, floating, frozenset(names(quantized)), tmp_path / "model.onnx")
     assert count(tmp_path / "model.onnx") >= 5
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_relu6_that_rounding_implied_comes_back_with_its_upper_end(small_data, logits, tmp_path, runtime):
+    torch.manual_seed(0)
+    layers = nn.Conv2d(1, 8, 3), nn.ReLU6(), nn.Conv2d(8, 8, 3), nn.ReLU6()
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+    # So small a deviation makes inputs so large that many values are cut off at 6.
+    model = Normalized(nn.Sequential(*layers, *head), [0.45], [0.01])
+    onnx_export.export(model, small_data.test.inputs[:1], floating := tmp_path / "float.onnx")
+    source = floating
+    if runtime == "openvino":
+        openvino_export.export(floating, source := floating.with_suffix(".xml"))
+    out = tmp_path / "int8" / source.name
+    out.parent.mkdir()
+    quantize(
+        Job(runtime, floating, source, out, scheme(load_target("x86-avx2"), runtime), Quantize(samples=64), small_data)
+    )
+    again = tmp_path / source.with_stem("again").name
+    keep.with_float(out, source, frozenset(names(out)), again)
+    assert difference(logits(again), logits(source)) < 1e-5
 
 
 def test_weights_that_are_not_the_float_files_stay_as_they_are(pair, logits, tmp_path):
