@@ -41,3 +41,7 @@ class TargetError(CompressError):
     """A hardware target is unknown or described wrongly."""
 
     exit_code = 2
+
+
+class BundlingError(CompressError):
+    """A run's model cannot be made into a bundle as asked."""

@@ -22,6 +22,8 @@ COMMANDS = {
     "targets": "List hardware targets, or describe one.",
     "doctor": "What this machine has, and what is missing.",
     "sensitivity": "Rank the layers by what int8 costs and gains in each.",
+    "bundle": "Make the signed file of a model for a device.",
+    "keys": "Make the keys that sign bundles.",
     "store": "Show what the artifact store holds, and free space.",
 }
 

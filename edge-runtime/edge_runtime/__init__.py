@@ -2,11 +2,12 @@
 
     import edge_runtime
 
-    with edge_runtime.open_session("student.onnx", threads=4) as session:
-        logits = session.predict(pixels)
+    with edge_runtime.open_model("boots.edge") as model:
+        answer = model.predict(Path("boot.png"))
 
-``sessions`` runs a model file on an engine, ``machine`` tells what this machine is and how it is doing, ``probes``
-measures. Importing this package imports neither numpy nor an engine: each name is looked up when it is first used.
+``model`` answers from a signed bundle (``bundle``, ``preprocess``), ``sessions`` runs a bare model file on an engine,
+``machine`` tells what this machine is and how it is doing, ``probes`` measures. Importing this package imports neither
+numpy nor an engine: each name is looked up when it is first used.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ sys.modules.setdefault("openvino_telemetry", None)
 
 if TYPE_CHECKING:
     from edge_runtime.errors import (
+        BundleError,
         EdgeRuntimeError,
         EngineMissingError,
         InputError,
@@ -31,12 +33,16 @@ if TYPE_CHECKING:
         ProbeError,
         SessionError,
     )
+    from edge_runtime.model import Model, Prediction, open_model
     from edge_runtime.sessions.base import Session, TensorSpec
     from edge_runtime.sessions.registry import open_session
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "open_model": "edge_runtime.model",
+    "Model": "edge_runtime.model",
+    "Prediction": "edge_runtime.model",
     "open_session": "edge_runtime.sessions.registry",
     "Session": "edge_runtime.sessions.base",
     "TensorSpec": "edge_runtime.sessions.base",
@@ -46,16 +52,21 @@ _HOMES = {
     "ModelFileError": "edge_runtime.errors",
     "InputError": "edge_runtime.errors",
     "ProbeError": "edge_runtime.errors",
+    "BundleError": "edge_runtime.errors",
 }
 __all__ = [
+    "BundleError",
     "EdgeRuntimeError",
     "EngineMissingError",
     "InputError",
+    "Model",
     "ModelFileError",
+    "Prediction",
     "ProbeError",
     "Session",
     "SessionError",
     "TensorSpec",
+    "open_model",
     "open_session",
 ]
 
