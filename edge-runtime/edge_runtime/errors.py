@@ -69,6 +69,24 @@ class ProbeError(EdgeRuntimeError):
     code = "probe-failed"
 
 
+class SensorError(ProbeError):
+    """A power sensor cannot be used, or did not answer."""
+
+    code = "sensor-failed"
+
+
+class SensorResetError(SensorError):
+    """A counter of energy began anew, so what it had counted since the last reading is lost."""
+
+    code = "sensor-reset"
+
+
+class MeterError(SensorError):
+    """An external meter is named, or answers, in a way that is not understood."""
+
+    code = "meter-invalid"
+
+
 class BundleError(EdgeRuntimeError):
     """A bundle cannot be used."""
 

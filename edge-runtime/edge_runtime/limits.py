@@ -114,3 +114,9 @@ LABELS_FILE_BYTES = 256 * 1024**2
 """What Label Studio exports, given back for an export with true labels."""
 REFERENCE_BYTES = 8 * 1024**2
 """A bundle's drift reference; it is some 30 kB."""
+
+# Measuring
+METER_LINE_BYTES = 1000
+"""A line of an external meter's feed; a longer one is passed over."""
+METER_ANSWER_BYTES = 64 * 1024
+"""An external meter's answer over HTTP; it is about 1 kB."""

@@ -44,23 +44,15 @@ print(json.dumps(list(sys.modules)))
     assert (HEAVY - {"numpy"} | {"compress"}).isdisjoint(loaded)
 
 
-def test_importing_the_package_takes_less_than_a_tenth_of_a_second():
-    code = "import time; a = time.perf_counter(); import edge_runtime; print(time.perf_counter() - a)"
-    assert min(float(python(code)) for _ in range(3)) < 0.1
-
-
-def test_installing_the_package_drags_in_numpy_alone():
-    assert setup()["options"]["install_requires"].split() == ["numpy"]
-
-
 def test_the_package_and_its_distribution_have_one_version():
     assert setup()["metadata"]["version"] == edge_runtime.__version__
 
 
 def test_every_folder_of_the_package_is_distributed():
-    root = SETUP.parent
-    folders = {".".join(file.parent.relative_to(root).parts) for file in root.glob("edge_runtime/**/__init__.py")}
-    assert set(setup()["options"]["packages"].split()) == folders
+    """`find:` takes a folder for a package when it has an __init__.py."""
+    assert setup()["options"]["packages"] == "find:"
+    folders = {file.parent for file in SETUP.parent.glob("edge_runtime/**/*.py")}
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
 
 
 @pytest.mark.parametrize("name", edge_runtime.__all__)

@@ -1,0 +1,20 @@
+"""``edge-runtime gc``: remove versions that are no longer needed."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "remove versions other than the current, the previous and the last good one"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Every install does this first; by itself it is for when space is short."
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from edge_runtime.update.gc import gc
+    from edge_runtime.update.home import Home
+
+    for id in gc(Home(arguments.home)):
+        print(f"removed {id}")
+    return 0

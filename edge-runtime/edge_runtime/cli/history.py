@@ -1,0 +1,27 @@
+"""``edge-runtime history``: what was installed, committed, refused and gone back from here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+HELP = "show what was installed, committed, refused and gone back from"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from edge_runtime.update.history import events
+
+    for event in events(arguments.home):
+        if arguments.json:
+            print(json.dumps(event))
+        else:
+            about = f" {str(event['id'])[:12]}" if event.get("id") else ""
+            told = event.get("reason") or ", ".join(
+                f"{name} {event[name]}" for name in ("name", "sequence", "floor", "to") if event.get(name) is not None
+            )
+            print(f"{event.get('at')} {event['event']}{about}{': ' if told else ''}{told}")
+    return 0

@@ -1,0 +1,97 @@
+"""``edge-runtime serve``: the installed model, or one bundle, over HTTP until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from edge_runtime import limits
+
+HELP = "serve the installed model, or one bundle, over HTTP"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", type=Path, help="serve this bundle; otherwise what is installed in the home")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; others than loopback need a token")
+    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free")
+    parser.add_argument("--unix", type=Path, help="listen on this socket file instead of an address")
+    parser.add_argument("--token-file", type=Path, help="file (mode 0600) with the token that clients must send")
+    parser.add_argument("--admin-token-file", type=Path, help="file (mode 0600) with the token for /admin/")
+    parser.add_argument("--tls-certificate", type=Path, help="certificate and its chain, PEM")
+    parser.add_argument("--tls-key", type=Path, help="its private key, PEM (mode 0600)")
+    parser.add_argument("--threads", type=_positive, default=1, help="threads of one inference")
+    parser.add_argument(
+        "--parallel", type=_positive, default=None, help="inferences at the same time; cores divided by --threads"
+    )
+    parser.add_argument(
+        "--batch", type=_positive, default=limits.BATCH_SAMPLES, help="most samples of one inference; 1 for no batching"
+    )
+    parser.add_argument("--queue", type=_positive, default=limits.QUEUE_SAMPLES, help="most samples that may wait")
+    parser.add_argument("--timeout", type=_seconds, default=limits.REQUEST_SECONDS, help="longest wait, seconds")
+    parser.add_argument("--max-body", type=_positive, default=limits.BODY_BYTES, help="largest body, bytes")
+    parser.add_argument("--print-unit", action="store_true", help="print a systemd unit for this server, and leave")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from edge_runtime.errors import ExtraMissingError
+
+    if arguments.print_unit:
+        print((Path(__file__).parents[1] / "serve" / "edge-runtime.service").read_text(), end="")
+        return 0
+    try:
+        from edge_runtime.serve import logs, server
+        from edge_runtime.serve.core import Settings
+    except ModuleNotFoundError as error:
+        if error.name in (None, "edge_runtime") or error.name.startswith("edge_runtime."):
+            raise
+        raise ExtraMissingError(
+            f'{error.name} is not installed; run: python -m pip install "edge-runtime[serve]"'
+        ) from error
+    from edge_runtime.model import Model, open_model
+    from edge_runtime.update.home import Home
+
+    logs.configure(arguments.log_level)
+    threads = arguments.threads
+    return server.run(
+        server.Options(
+            home=arguments.home,
+            bundle=arguments.bundle,
+            host=arguments.host,
+            port=arguments.port,
+            unix=arguments.unix,
+            token_file=arguments.token_file,
+            admin_token_file=arguments.admin_token_file,
+            certificate=arguments.tls_certificate,
+            key=arguments.tls_key,
+            max_body=arguments.max_body,
+            service=Settings(
+                threads=arguments.parallel or max(1, _cores() // threads),
+                batch=arguments.batch,
+                queue=arguments.queue,
+                seconds=arguments.timeout,
+            ),
+        ),
+        open_bundle=lambda path: open_model(path, keys=Home(arguments.home).trusted_keys(), threads=threads),
+        open_installed=lambda contents: Model(contents, threads),
+    )
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= limits.REQUEST_SECONDS:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most {limits.REQUEST_SECONDS}")
+    return value

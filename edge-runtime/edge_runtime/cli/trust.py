@@ -1,0 +1,30 @@
+"""``edge-runtime trust``: whose bundles this device installs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "trust a public key, list the trusted ones, or trust one no longer"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Without a file or an option, lists the trusted keys. A version stays installed when its key goes."
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("key", nargs="?", type=Path, help="a public key's file (.pub), from `compress keys new`")
+    what.add_argument("--remove", metavar="ID", help="trust the key with this id no longer")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from edge_runtime.update import trust
+    from edge_runtime.update.home import Home
+
+    home = Home(arguments.home)
+    if arguments.remove:
+        print(f"no longer trusted: {trust.remove(home, arguments.remove)}")
+    elif arguments.key:
+        print(f"trusted: {trust.add(home, arguments.key)}")
+    else:
+        for key in home.trusted_keys():
+            print(key)
+    return 0

@@ -1,0 +1,279 @@
+"""The ASGI application: addresses, who may use them, and what is answered; the work is ``core``'s.
+
+``ROUTES`` is the whole surface. Whoever asks is checked before the address is looked up, and the address before the
+body is read. Every refusal is JSON with "error", a sentence, and "code", which stays the same from version to version.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import edge_runtime
+from edge_runtime import limits
+from edge_runtime.errors import (
+    AdminError,
+    EdgeRuntimeError,
+    HostError,
+    MethodError,
+    ModelUnknownError,
+    NotReadyError,
+    RequestError,
+    RouteError,
+    ServeError,
+    TokenError,
+)
+from edge_runtime.serve import openapi, protocol
+from edge_runtime.serve.auth import Token, host_name
+from edge_runtime.serve.core import Service
+from edge_runtime.serve.items import item
+from edge_runtime.serve.messages import JSON, Answer, Budget, Gone, Request, error_answer, json_answer
+from edge_runtime.serve.metrics import MEDIA_TYPE
+
+log = logging.getLogger("edge_runtime.serve")
+
+OPEN, TOKEN, ADMIN = "open", "token", "admin"
+"""Who may use an address: anybody, whoever has the token (if there is one), whoever has the administrator's."""
+
+ROUTES: dict[str, tuple[str, str, str]] = {
+    "live": ("GET", "/v2/health/live", OPEN),
+    "ready": ("GET", "/v2/health/ready", OPEN),
+    "server": ("GET", "/v2", TOKEN),
+    "model": ("GET", "/v2/models/{name}", TOKEN),
+    "model_version": ("GET", "/v2/models/{name}/versions/{version}", TOKEN),
+    "model_ready": ("GET", "/v2/models/{name}/ready", TOKEN),
+    "model_version_ready": ("GET", "/v2/models/{name}/versions/{version}/ready", TOKEN),
+    "infer": ("POST", "/v2/models/{name}/infer", TOKEN),
+    "infer_version": ("POST", "/v2/models/{name}/versions/{version}/infer", TOKEN),
+    "predict": ("POST", "/predict", TOKEN),
+    "metrics": ("GET", "/metrics", TOKEN),
+    "openapi": ("GET", "/openapi.json", TOKEN),
+    "reload": ("POST", "/admin/reload", ADMIN),
+}
+"""By endpoint: method, address, and who may use it."""
+
+_FIXED = {path: endpoint for endpoint, (_, path, _) in ROUTES.items() if "{" not in path}
+_MODELS = "/v2/models/"
+_MODEL = {(): "model", ("ready",): "model_ready", ("infer",): "infer"}
+
+LENGTH = b"inference-header-content-length"
+TIMEOUT = b"request-timeout"
+"""Header: seconds that a client is ready to wait, as a decimal number."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """``hosts``: names by which requests may call this machine; None for any, which needs a token."""
+
+    token: Token | None = None
+    admin: Token | None = None
+    hosts: frozenset[str] | None = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Application:
+    """``reload``: puts the installed version to work and returns it; None where there is nothing to reload from."""
+
+    def __init__(
+        self,
+        service: Service,
+        access: Access | None = None,
+        *,
+        reload: Callable[[], Awaitable[str]] | None = None,
+        max_body: int = limits.BODY_BYTES,
+    ) -> None:
+        self.service = service
+        self.access = access or Access()
+        self.max_body = max_body
+        self._reloader = reload
+        self._budget = Budget(max(limits.BODIES_BYTES, 4 * max_body))
+        self._handlers: dict[str, Callable[..., Awaitable[Answer]]] = {
+            endpoint: getattr(self, f"_{endpoint.replace('_version', '')}") for endpoint in ROUTES
+        }
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await _other(scope, receive, send)
+            return
+        started = time.monotonic()
+        endpoint = "none"
+        request = Request(scope, receive, self._budget)
+        try:
+            self._admit(request)
+            endpoint, names = _resolve(request.path)
+            self._authorize(request, endpoint)
+            answer = await self._handlers[endpoint](request, started, *names)
+        except Gone:
+            return
+        except EdgeRuntimeError as error:
+            answer = self._refusal(error, request)
+        except Exception:
+            log.exception("a request failed", extra={"endpoint": endpoint})
+            answer = self._refusal(ServeError("this server failed; its log tells why"), request)
+        finally:
+            request.finish()
+        if b"accept-encoding" in request.headers:
+            answer.compress(request.headers[b"accept-encoding"])
+        answer.headers.append((b"content-length", b"%d" % len(answer.body)))
+        if self.service.draining:
+            answer.headers.append((b"connection", b"close"))
+        metrics = self.service.metrics
+        metrics.requests.add(endpoint, str(answer.status))
+        metrics.request.observe(time.monotonic() - started, endpoint)
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    def _admit(self, request: Request) -> None:
+        """A page in a browser can send requests here under its own host's name; a client of ours does not."""
+        hosts = self.access.hosts
+        if hosts is not None and b"host" in request.headers:
+            name = host_name(request.headers[b"host"])
+            if name not in hosts:
+                raise HostError(f"this is not {name!r:.80}; ask for localhost, or start the server with a token")
+
+    def _authorize(self, request: Request, endpoint: str) -> None:
+        who = ROUTES[endpoint][2] if endpoint in ROUTES else TOKEN
+        authorization = request.headers.get(b"authorization")
+        if who == ADMIN:
+            if self.access.admin is None:
+                raise AdminError("this server has no administrator; start it with --admin-token-file")
+            if not self.access.admin.allows(authorization):
+                raise TokenError("send the administrator's token: Authorization: Bearer ...")
+        elif who == TOKEN and self.access.token is not None and not self.access.token.allows(authorization):
+            raise TokenError("send this server's token: Authorization: Bearer ...")
+        if endpoint not in ROUTES:
+            raise RouteError(f"there is nothing at {request.path!r:.200}; /openapi.json lists what there is")
+        method = ROUTES[endpoint][0]
+        if request.method != method and not (method == "GET" and request.method == "HEAD"):
+            raise MethodError(f"{request.path!r:.200} takes {method}")
+
+    def _refusal(self, error: EdgeRuntimeError, request: Request) -> Answer:
+        self.service.metrics.errors.add(error.code)
+        if error.status >= 500 and not isinstance(error, NotReadyError):
+            log.error(str(error), extra={"code": error.code})
+        answer = error_answer(error)
+        if isinstance(error, MethodError):
+            endpoint = _resolve(request.path)[0]
+            answer.headers.append((b"allow", ROUTES[endpoint][0].replace("GET", "GET, HEAD").encode()))
+        return answer
+
+    async def _live(self, request: Request, started: float) -> Answer:
+        return json_answer({"live": True})
+
+    async def _ready(self, request: Request, started: float) -> Answer:
+        if not self.service.ready:
+            raise NotReadyError("the server is about to stop" if self.service.draining else "no model is loaded yet")
+        return json_answer({"ready": True})
+
+    async def _server(self, request: Request, started: float) -> Answer:
+        return json_answer(
+            {"name": "edge-runtime", "version": edge_runtime.__version__, "extensions": protocol.EXTENSIONS}
+        )
+
+    async def _model(self, request: Request, started: float, name: str, version: str | None = None) -> Answer:
+        self._check_model(name, version)
+        model = self.service.model
+        described = {"name": name, "versions": [self.service.version], "platform": model.session.runtime}
+        with self.service.using() as runner:
+            return json_answer(described | runner.signature.metadata())
+
+    async def _model_ready(self, request: Request, started: float, name: str, version: str | None = None) -> Answer:
+        self._check_model(name, version)
+        if self.service.draining:
+            raise NotReadyError("the server is about to stop")
+        return json_answer({"name": name, "ready": True})
+
+    async def _infer(self, request: Request, started: float, name: str, version: str | None = None) -> Answer:
+        self._check_model(name, version)
+        body = await request.body(self.max_body)
+        with self.service.using() as runner:
+            # Again: another version may have taken over while the body came.
+            self._check_model(name, version)
+            asked = protocol.parse(body, request.whole(LENGTH), runner.signature)
+            if TIMEOUT in request.headers:
+                asked.timeout = min(_timeout(request), asked.timeout or limits.REQUEST_SECONDS)
+            outputs = await self.service.infer(runner, asked, started)
+            content, length = protocol.render(asked, outputs, name, runner.version)
+        if length is None:
+            return Answer(200, content, JSON)
+        return Answer(200, content, b"application/octet-stream", [(LENGTH, b"%d" % length)])
+
+    async def _predict(self, request: Request, started: float) -> Answer:
+        self.service.model  # noqa: B018 - raises NotReadyError before the body is read
+        body = await request.body(self.max_body)
+        what = item(body, request.media_type(), request.headers.get(b"content-type", b""))
+        timeout = _timeout(request) if TIMEOUT in request.headers else None
+        with self.service.using() as runner:
+            found = await self.service.predict(runner, what, started, timeout)
+            return json_answer(
+                {
+                    "model_name": runner.model.contents.manifest.name,
+                    "model_version": runner.version,
+                    "label": found.label,
+                    "index": found.index,
+                    "confidence": found.confidence,
+                    "top": [{"label": label, "confidence": share} for label, share in found.top],
+                }
+            )
+
+    async def _metrics(self, request: Request, started: float) -> Answer:
+        samples = [*self.service.samples(), *(one for seer in self.service.observers for one in seer.metrics())]
+        return Answer(200, self.service.metrics.text(samples), MEDIA_TYPE.encode())
+
+    async def _openapi(self, request: Request, started: float) -> Answer:
+        return json_answer(openapi.document())
+
+    async def _reload(self, request: Request, started: float) -> Answer:
+        if self._reloader is None:
+            raise AdminError("this server has nothing to reload from; start it with --home")
+        return json_answer({"version": await self._reloader()})
+
+    def _check_model(self, name: str, version: str | None) -> None:
+        """Raises ModelUnknownError unless it is the model and version that serve, NotReadyError while none does."""
+        known = self.service.model.contents.manifest.name
+        if name != known:
+            raise ModelUnknownError(f"no model is named {name!r:.80}; this server has {known!r}")
+        if version is not None and version != self.service.version:
+            raise ModelUnknownError(
+                f"version {version!r:.40} of {known!r} is not served; version {self.service.version} is"
+            )
+
+
+def _resolve(path: str) -> tuple[str, tuple[str, ...]]:
+    """The endpoint at an address, "none" if there is none, and the model's name and version in it."""
+    if path in _FIXED:
+        return _FIXED[path], ()
+    if path.startswith(_MODELS):
+        name, *rest = path[len(_MODELS) :].split("/")
+        if name and len(rest) >= 2 and rest[0] == "versions" and rest[1]:
+            endpoint = _MODEL.get(tuple(rest[2:]))
+            if endpoint:
+                return endpoint.replace("model", "model_version").replace("infer", "infer_version"), (name, rest[1])
+        elif name and tuple(rest) in _MODEL:
+            return _MODEL[tuple(rest)], (name,)
+    return "none", ()
+
+
+def _timeout(request: Request) -> float:
+    text = request.headers[TIMEOUT]
+    try:
+        seconds = float(text) if len(text) <= 20 else -1.0
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise RequestError("header Request-Timeout: must be a number of seconds, such as 0.5")
+    return min(seconds, limits.REQUEST_SECONDS)
+
+
+async def _other(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """The protocol's other kinds of connection: the server's start and end, and WebSockets, which there are none of."""
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    await receive()
+    await send({"type": "websocket.close", "code": 1000})

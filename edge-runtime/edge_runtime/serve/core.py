@@ -1,0 +1,266 @@
+"""A model being served, whatever the network: which version answers, whether there is room, and how it is going.
+
+``switch`` loads another version beside the one that serves, and then hands over between two requests: every request
+is answered whole by one version, none is refused, and whoever has seen the new version never sees the old one again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from edge_runtime import limits
+from edge_runtime.errors import EdgeRuntimeError, InputError, ModelUnfitError, NotReadyError
+from edge_runtime.serve.batcher import Arrays, Runner
+from edge_runtime.serve.fitness import examine
+from edge_runtime.serve.metrics import Metrics, Sample
+from edge_runtime.serve.protocol import InferRequest
+
+RECENT = 1000
+"""Single-sample inferences whose times are kept for the p99 that a trial is judged by."""
+ENOUGH = 100
+"""Fewer of them than this tell no p99."""
+
+
+class Observer(Protocol):
+    """Who watches or keeps what goes through the model. ``observe`` never raises and never blocks."""
+
+    def observe(self, inputs: np.ndarray, outputs: np.ndarray, seconds: float, version: str) -> None: ...
+
+    def metrics(self) -> Iterable[Any]: ...
+
+
+@dataclass
+class Tally:
+    """How one version has been doing since it was last asked. ``p99``: seconds, or None while too few are known."""
+
+    good: int = 0
+    failed: int = 0
+    p99: float | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``threads``: inferences at the same time. ``batch``: samples of one. ``queue``: samples that may wait.
+
+    ``seconds``: longest wait of a request that asks for nothing else.
+    """
+
+    threads: int = 1
+    batch: int = limits.BATCH_SAMPLES
+    queue: int = limits.QUEUE_SAMPLES
+    seconds: float = limits.REQUEST_SECONDS
+
+
+@dataclass
+class _Account:
+    tally: Tally = field(default_factory=Tally)
+    times: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+
+class Service:
+    """Made and called on an event loop. ``observers`` are told of every inference of a model with one input and output.
+
+    A model is what ``edge_runtime.model.Model`` is: ``session``, ``contents``, ``prepare``, ``interpret``, ``close``.
+    """
+
+    def __init__(
+        self, settings: Settings, *, metrics: Metrics | None = None, observers: Iterable[Observer] = ()
+    ) -> None:
+        self.settings = settings
+        self.metrics = metrics or Metrics()
+        self.observers = tuple(observers)
+        self.draining = False
+        self._runner: Runner | None = None
+        self._accounts: dict[str, _Account] = {}
+        self._switching = asyncio.Lock()
+        self._pool = ThreadPoolExecutor(settings.threads, "prepare")
+
+    @property
+    def ready(self) -> bool:
+        return self._runner is not None and not self.draining
+
+    @property
+    def model(self) -> Any:
+        """The model that serves. Raises NotReadyError."""
+        return self._current().model
+
+    @property
+    def version(self) -> str:
+        """The version that serves, as requests name it: the bundle's sequence number. Raises NotReadyError."""
+        return self._current().version
+
+    @property
+    def id(self) -> str | None:
+        """The bundle that serves, by its hash, or None."""
+        return self._runner.model.contents.id if self._runner else None
+
+    @property
+    def waiting(self) -> int:
+        """Samples that are waited for, in the queue or in an inference."""
+        return self._runner.waiting if self._runner else 0
+
+    @contextmanager
+    def using(self) -> Iterator[Runner]:
+        """The version that serves, kept open until the block ends. Raises NotReadyError."""
+        runner = self._current()
+        runner.acquire()
+        try:
+            yield runner
+        finally:
+            runner.release()
+
+    async def infer(self, runner: Runner, request: InferRequest, arrived: float) -> Arrays:
+        """A request's outputs by name. ``arrived``: time.monotonic() when it came.
+
+        Raises BusyError when the queue is full, DeadlineError when its turn comes too late, SessionError.
+        """
+        seconds = self.settings.seconds if request.timeout is None else min(request.timeout, self.settings.seconds)
+        runner.reserve(request.samples)
+        try:
+            return await self._counted(runner, request.inputs, request.samples, arrived + seconds)
+        finally:
+            runner.free(request.samples)
+
+    async def predict(self, runner: Runner, item: Any, arrived: float, timeout: float | None = None) -> Any:
+        """What the model says of one item: what ``Model.interpret`` gives. Raises as ``infer`` does, and InputError."""
+        loop = asyncio.get_running_loop()
+        seconds = self.settings.seconds if timeout is None else min(timeout, self.settings.seconds)
+        runner.reserve(1)
+        try:
+            # Numbers are quickly made an array; a picture or a text takes longer than handing it to a thread does.
+            quick = isinstance(item, list)
+            sample = (
+                runner.model.prepare(item)
+                if quick
+                else await loop.run_in_executor(self._pool, runner.model.prepare, item)
+            )
+            name = runner.signature.inputs[0].name
+            outputs = await self._counted(runner, {name: sample}, 1, arrived + seconds)
+            return runner.model.interpret(outputs[runner.signature.outputs[0].name])[0]
+        finally:
+            runner.free(1)
+
+    async def switch(self, opener: Callable[[], Any]) -> str:
+        """Serve the model that ``opener`` opens (in a thread) instead of the present one. Its version.
+
+        Returns once the former version has answered its last request and is closed. When the new one cannot be opened
+        or does not run, the former one serves on, and the reason is raised.
+        """
+        async with self._switching:
+            loop = asyncio.get_running_loop()
+            try:
+                model, signature, most = await loop.run_in_executor(None, partial(_opened, opener, self.settings.batch))
+            except EdgeRuntimeError:
+                self.metrics.switches.add("failed")
+                raise
+            manifest = model.contents.manifest
+            self._accounts = {
+                key: account for key, account in self._accounts.items() if key in (self.id, model.contents.id)
+            }
+            self._accounts.setdefault(model.contents.id, _Account())
+            former, self._runner = (
+                self._runner,
+                Runner(
+                    model,
+                    signature,
+                    str(manifest.sequence),
+                    threads=self.settings.threads,
+                    most=most,
+                    room=self.settings.queue,
+                    on_batch=partial(self._observe, self._accounts[model.contents.id]),
+                ),
+            )
+            self.metrics.switches.add("done")
+            if former:
+                former.retire()
+                await former.closed.wait()
+            return self._runner.version
+
+    def tally(self, id: str) -> Tally:
+        """How the bundle with this hash has been doing since this was last called, and start anew."""
+        account = self._accounts.get(id)
+        if account is None:
+            return Tally()
+        told, account.tally = account.tally, Tally()
+        times = list(account.times)
+        told.p99 = float(np.percentile(times, 99)) if len(times) >= ENOUGH else None
+        return told
+
+    def samples(self) -> list[Sample]:
+        """The metrics that are states."""
+        found = [
+            Sample("edge_runtime_ready", float(self.ready), help="Whether inferences are answered."),
+            Sample("edge_runtime_queue_samples", self.waiting, help="Samples that are waited for."),
+            Sample("edge_runtime_queue_limit_samples", self.settings.queue, help="Samples that may be waited for."),
+        ]
+        if self._runner:
+            contents, session = self.model.contents, self.model.session
+            labels = {
+                "name": contents.manifest.name,
+                "version": self.version,
+                "id": contents.id,
+                "runtime": session.runtime,
+                "runtime_version": session.version,
+            }
+            found.append(Sample("edge_runtime_model_info", 1, labels, help="The model that is served."))
+        return found
+
+    async def close(self) -> None:
+        """Stop when the last request is answered."""
+        self.draining = True
+        if self._runner:
+            self._runner.retire()
+            await self._runner.closed.wait()
+            self._runner = None
+        self._pool.shutdown(wait=False)
+
+    def _current(self) -> Runner:
+        if self._runner is None:
+            raise NotReadyError("no model is loaded yet; wait until /v2/health/ready answers 200")
+        return self._runner
+
+    async def _counted(self, runner: Runner, inputs: Arrays, samples: int, deadline: float) -> Arrays:
+        account = self._accounts[runner.model.contents.id]
+        try:
+            outputs = await runner.submit(inputs, samples, deadline)
+        except InputError:  # the client's doing
+            raise
+        except EdgeRuntimeError as error:
+            account.tally.failed += error.code == "session-failed"
+            raise
+        account.tally.good += 1
+        return outputs
+
+    def _observe(
+        self, account: _Account, inputs: Arrays, outputs: Arrays, seconds: float, samples: int, version: str
+    ) -> None:
+        """Called by inference threads."""
+        self.metrics.inference.observe(seconds)
+        self.metrics.batch.observe(samples)
+        if samples == 1:
+            account.times.append(seconds)
+        if self.observers and len(inputs) == len(outputs) == 1:
+            [given], [got] = inputs.values(), outputs.values()
+            for observer in self.observers:
+                observer.observe(given, got, seconds, version)
+
+
+def _opened(opener: Callable[[], Any], batch: int) -> tuple[Any, Any, int]:
+    model = opener()
+    try:
+        return model, *examine(model, batch)
+    except EdgeRuntimeError:
+        model.close()
+        raise
+    except (ValueError, TypeError, MemoryError) as error:
+        model.close()
+        raise ModelUnfitError(f"{model.session!r}: it cannot be tried before it serves: {error}") from error

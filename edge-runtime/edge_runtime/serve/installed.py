@@ -1,0 +1,97 @@
+"""The server and the device's home: which bundle to serve, and telling how a version on trial is doing.
+
+``begin`` is called before every load, so a version that takes the process down loses an attempt each time, and is left
+behind when it has none. What the server sees (answers, failures, p99, memory) is reported every few seconds; when a
+report ends in a rollback, or somebody has installed another version, the server switches without a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.errors import EdgeRuntimeError
+from edge_runtime.serve.core import Service
+from edge_runtime.update import trial
+from edge_runtime.update.home import Home
+
+log = logging.getLogger("edge_runtime.serve")
+
+REPORT_SECONDS = 5.0
+ATTEMPTS = 10
+"""Versions tried at one start or reload, each of which the home may answer with another."""
+
+
+class Installed:
+    """``opener``: makes a model of an unpacked bundle, ``Contents``."""
+
+    def __init__(self, home: Path, service: Service, opener: Callable[[Any], Any]) -> None:
+        self.home = Home(home)
+        self.service = service
+        self._opener = opener
+        self._busy = asyncio.Lock()
+
+    async def load(self) -> str:
+        """Serve the version that is current, or the one that the home falls back to when it does not load.
+
+        Returns its version. Raises EdgeRuntimeError when none loads; what was served before is served on.
+        """
+        async with self._busy:
+            for _ in range(ATTEMPTS):
+                contents = await asyncio.to_thread(trial.begin, self.home)
+                if contents.id == self.service.id:
+                    return self.service.version
+                try:
+                    version = await self.service.switch(lambda contents=contents: self._opener(contents))
+                except EdgeRuntimeError as error:
+                    log.error(str(error), extra={"code": error.code, "id": contents.id})
+                    outcome = await asyncio.to_thread(
+                        trial.report, self.home, version=contents.id, failed=1, crashed=True
+                    )
+                    if outcome in (trial.SERVING, trial.KEPT):  # no trial, so no other version comes next
+                        raise
+                    failure = error
+                else:
+                    log.info("serving", extra={"version": version, "id": contents.id})
+                    return version
+            raise failure
+
+    async def watch(self) -> None:
+        """Report, and follow the home, until cancelled."""
+        while True:
+            await asyncio.sleep(REPORT_SECONDS)
+            try:
+                await self.report()
+                current = await asyncio.to_thread(self.home.current)
+                if current is not None and current.id != self.service.id:
+                    await self.load()
+            except (EdgeRuntimeError, OSError) as error:
+                log.warning(str(error), extra={"code": getattr(error, "code", "os-error")})
+
+    async def report(self, *, stopped: bool = False) -> None:
+        """Tell the home how the version that serves has been doing since the last report."""
+        id = self.service.id
+        if id is None:
+            return
+        tally = self.service.tally(id)
+        outcome = await asyncio.to_thread(
+            trial.report,
+            self.home,
+            version=id,
+            good=tally.good,
+            failed=tally.failed,
+            stopped=stopped,
+            p99=tally.p99,
+            memory=_resident(),
+        )
+        if outcome in (trial.COMMITTED, trial.ROLLED_BACK, trial.KEPT):
+            log.warning("trial over", extra={"outcome": outcome, "id": id})
+
+
+def _resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,226 @@
+"""The server's process: sockets, signals, systemd, and the order in which things start and stop.
+
+1. Tokens are read and the address is judged; then the socket is opened, and answers 503 while the model loads.
+2. The model is opened and tried; READY=1.
+3. SIGHUP loads what is installed now. SIGTERM (and Ctrl-C): not ready any more, no new connections, the requests that
+   are there are answered, a trial gets its attempt back, the process ends with status 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_runtime import limits
+from edge_runtime.errors import EdgeRuntimeError, ExtraMissingError, ListenError
+from edge_runtime.serve import auth
+from edge_runtime.serve.app import Access, Application
+from edge_runtime.serve.core import Observer, Service, Settings
+from edge_runtime.serve.installed import Installed
+from edge_runtime.serve.notify import notify, watchdog_seconds
+
+log = logging.getLogger("edge_runtime.serve")
+
+SWITCH_INTERVAL = 0.001
+"""Seconds after which Python lets another thread run. Its own 5 ms would be most of a small model's answer."""
+
+DRAIN_SECONDS = 30
+"""How long requests that are being answered may keep a stopping server."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """``bundle``: serve this one; None for what is installed in ``home``. ``certificate`` and ``key``: TLS, in PEM."""
+
+    home: Path
+    bundle: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    unix: Path | None = None
+    token_file: Path | None = None
+    admin_token_file: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    max_body: int = limits.BODY_BYTES
+    service: Settings = field(default_factory=Settings)
+
+
+Opener = Callable[[Any], Any]
+
+
+def run(options: Options, *, open_bundle: Opener, open_installed: Opener, observers: Iterable[Observer] = ()) -> int:
+    """Serve until told to stop; the exit status. ``open_bundle`` takes a path, ``open_installed`` a ``Contents``.
+
+    Raises ListenError (TokenFileError) when the server must not start so, ExtraMissingError without its libraries.
+    """
+    access = _access(options)
+    try:
+        import uvicorn
+
+        from edge_runtime.serve import guard
+    except ImportError as error:
+        raise ExtraMissingError(
+            f'{error.name} is not installed; run: python -m pip install "edge-runtime[serve]"'
+        ) from error
+    sys.setswitchinterval(SWITCH_INTERVAL)
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # uvicorn would let the process die of SIGTERM after draining; a service ends with 0
+
+    async def serve() -> int:
+        service = Service(options.service, observers=observers)
+        installed = Installed(options.home, service, open_installed)
+        config = uvicorn.Config(
+            Application(service, access, reload=None if options.bundle else installed.load, max_body=options.max_body),
+            http=guard.GuardedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ssl_certfile=options.certificate,
+            ssl_keyfile=options.key,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+        server = Server(config)
+        listener = _listener(options)
+        log.info("listening", extra={"address": str(options.unix) if options.unix else listener.getsockname()[:2]})
+        load = installed.load if options.bundle is None else lambda: service.switch(lambda: open_bundle(options.bundle))
+        home = installed if options.bundle is None else None
+        return await _Life(server, listener, service, home, load, guard.sweep).run()
+
+    return _event_loop()(serve())
+
+
+def _event_loop() -> Callable[[Any], int]:
+    """uvloop's where it is installed: a fifth more requests of a server without a model, for 14 MB."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
+
+
+class _Life:
+    """One server from its start to its end."""
+
+    def __init__(
+        self, server: Any, listener: socket.socket, service: Service, installed: Installed | None, load: Any, sweep: Any
+    ) -> None:
+        self.server = server
+        self.listener = listener
+        self.service = service
+        self.installed = installed
+        self._load = load
+        self._sweep = sweep
+        self._status = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._start(self._reload()))
+        self._start(self._begin())
+        self._start(self._sweep(self.server.server_state.connections))
+        self._start(self._pulse())
+        await self.server.serve(sockets=[self.listener])
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.installed:
+            with contextlib.suppress(EdgeRuntimeError, OSError):
+                await self.installed.report(stopped=True)
+        await self.service.close()
+        log.info("stopped", extra={"status": self._status})
+        return self._status if self.server.started else 1
+
+    async def _begin(self) -> None:
+        try:
+            version = await self._load()
+        except Exception as error:
+            # Nothing to serve: end, and let whoever supervises this start it again, which counts against a trial.
+            known = isinstance(error, EdgeRuntimeError)
+            log.error(str(error), extra={"code": error.code if known else "internal"}, exc_info=not known)
+            self._status = 1
+            self._stop()
+            return
+        if not self.service.draining:
+            notify("READY=1", f"STATUS=Serving version {version}")
+        if self.installed:
+            self._start(self.installed.watch())
+
+    async def _reload(self) -> None:
+        if self.installed is None:
+            return
+        try:
+            version = await self.installed.load()
+        except (EdgeRuntimeError, OSError) as error:
+            log.error(str(error), extra={"code": getattr(error, "code", "os-error")})
+        else:
+            notify(f"STATUS=Serving version {version}")
+
+    async def _pulse(self) -> None:
+        """Signs of life for systemd's watchdog: from the event loop, so a loop that hangs gives none."""
+        seconds = watchdog_seconds()
+        while seconds:
+            notify("WATCHDOG=1")
+            await asyncio.sleep(seconds)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _stop(self) -> None:
+        notify("STOPPING=1")
+        self.service.draining = True
+        self.server.should_exit = True
+
+
+def _listener(options: Options) -> socket.socket:
+    """The socket to serve on. Raises ListenError when the address cannot be had."""
+    try:
+        if options.unix is None:
+            family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+            return socket.create_server((options.host, options.port), family=family, backlog=2048)
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISSOCK(options.unix.stat().st_mode):
+                options.unix.unlink()  # of a server that did not end by itself
+        before = os.umask(0o117)  # the owner and its group
+        try:
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            listener.bind(str(options.unix))
+            return listener
+        finally:
+            os.umask(before)
+    except OSError as error:
+        where = options.unix or f"{options.host}:{options.port}"
+        raise ListenError(f"{where}: cannot listen there: {error.strerror}; choose another with --port") from error
+
+
+def _access(options: Options) -> Access:
+    """Raises ListenError and TokenFileError."""
+    token = auth.read_token(options.token_file) if options.token_file else None
+    admin = auth.read_token(options.admin_token_file) if options.admin_token_file else None
+    if options.key:
+        auth.read_private(options.key, limits.TOKEN_BYTES * 4)
+    if options.unix is None:
+        auth.check_listening(options.host, token)
+    hosts = Access().hosts if token is None and options.unix is None else None
+    if options.unix is None and not auth.is_loopback(options.host) and options.certificate is None:
+        log.warning("tokens and data cross the network in the clear; give --tls-certificate and --tls-key")
+    return Access(token, admin, hosts)

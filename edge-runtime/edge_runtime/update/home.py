@@ -1,0 +1,148 @@
+"""The folder where versions live, and who may change it.
+
+versions/<id>/       unpacked bundles, each named by the SHA-256 of its manifest; never changed once they are here
+staging/             what is being unpacked, and what is being removed; emptied before every install
+current, previous, good    links to versions: what serves, what is gone back to, what was last committed
+state.json           which is which, and how a trial is going (``state``); the links follow it
+history.jsonl        what happened
+keys/*.pub           whose bundles are installed
+lock, install.lock   held for a short change of the state, and for a whole install
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_runtime import limits
+from edge_runtime.bundle import contents
+from edge_runtime.bundle.contents import Contents
+from edge_runtime.errors import BundleError, HomeBusyError, HomeError
+from edge_runtime.update import durable
+from edge_runtime.update.state import ID
+
+if TYPE_CHECKING:
+    from edge_runtime.bundle.signature import PublicKey
+
+LINKS = ("previous", "good", "current")
+"""In the order in which they are set: the way back first."""
+
+OTHERS_MAY_WRITE = 0o002
+POLL_SECONDS = 0.02
+
+
+class Home:
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root).absolute()
+        self.versions = self.root / "versions"
+        self.staging = self.root / "staging"
+        self.keys = self.root / "keys"
+        self.state = self.root / "state.json"
+
+    def make(self) -> None:
+        """Make the folders that are missing. Raises HomeError when others could put their own versions in."""
+        try:
+            for folder in (self.versions, self.staging, self.keys):
+                durable.make_folders(folder)
+            facts = [folder.stat() for folder in (self.root, self.versions, self.staging, self.keys)]
+        except OSError as error:
+            raise HomeError(
+                f"{self.root}: cannot be made or used: {error.strerror}; choose another folder with --home, "
+                "or become its owner"
+            ) from error
+        if any(fact.st_mode & OTHERS_MAY_WRITE for fact in facts):
+            raise HomeError(f"{self.root}: every user may write here; take that away with `chmod -R o-w {self.root}`")
+        if len({fact.st_dev for fact in facts[1:3]}) > 1:
+            raise HomeError(
+                f"{self.root}: staging and versions are on two file systems, between which nothing can be renamed; "
+                "mount none of them by itself"
+            )
+
+    def current(self) -> Contents | None:
+        """The version that the link ``current`` leads to, whose files are not read. Raises BundleError."""
+        id = self.linked("current")
+        return None if id is None else contents.load(self.versions / id)
+
+    def linked(self, name: str) -> str | None:
+        """The id of the version that a link leads to, or None when there is no such link."""
+        try:
+            folder, _, id = os.readlink(self.root / name).rpartition("/")
+        except OSError:
+            return None
+        return id if folder == "versions" and ID.fullmatch(id) else None
+
+    def link(self, name: str, id: str | None) -> None:
+        durable.flip_link(self.root / name, None if id is None else f"versions/{id}")
+
+    def intact(self, id: str | None) -> Contents | None:
+        """The version, all of whose files have just been read and found to be what was signed; else None."""
+        if id is None:
+            return None
+        with suppress(BundleError, OSError):
+            found = contents.load(self.versions / id)
+            if found.id == id:
+                found.verify()
+                return found
+        return None
+
+    def trusted_keys(self) -> list[PublicKey]:
+        """Raises KeyFileError for the first file that is no public key, HomeError for too many."""
+        from edge_runtime.bundle.signature import load_public
+
+        files = sorted(self.keys.glob("*.pub"))
+        if len(files) > limits.TRUSTED_KEYS:
+            raise HomeError(
+                f"{self.keys}: {len(files)} keys, where {limits.TRUSTED_KEYS} are allowed; remove some of them"
+            )
+        return [load_public(file) for file in files]
+
+    def locked(self) -> AbstractContextManager[None]:
+        """While the state is changed; waits for others who are at it."""
+        return self._lock("lock", limits.LOCK_SECONDS, "is changing the state here; try again")
+
+    def installing(self) -> AbstractContextManager[None]:
+        """While a version is staged or removed; does not wait."""
+        return self._lock("install.lock", 0, "is installing or removing versions here; try again when it has ended")
+
+    @contextmanager
+    def _lock(self, name: str, seconds: float, what: str) -> Iterator[None]:
+        handle = _open_lock(self.root / name)
+        if handle is None:  # nobody can change anything here
+            yield
+            return
+        try:
+            give_up = time.monotonic() + seconds
+            while not _try_lock(handle):
+                if time.monotonic() >= give_up:
+                    raise HomeBusyError(f"{self.root}: another process {what}")
+                time.sleep(POLL_SECONDS)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _open_lock(path: Path) -> int | None:
+    """The lock's file; None where it is missing on a file system that cannot be written."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+            raise HomeError(f"{path}: cannot be opened: {error.strerror}; become the owner of this folder") from error
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

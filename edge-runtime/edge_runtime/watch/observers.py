@@ -1,0 +1,82 @@
+"""The monitor and the captures of a home, as the one thing that a server tells of its inferences.
+
+    seers = Observers(home)
+    seers.serve(contents, version)     # at the start, and after every switch to another version
+    seers.observe(inputs, outputs, seconds, version)
+    seers.close()
+
+What is watched lies in ``<home>/watch``, what is captured in ``<home>/captures``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.bundle.contents import Contents
+from edge_runtime.capture.store import Captures
+from edge_runtime.errors import DriftReferenceError
+from edge_runtime.limits import REFERENCE_BYTES
+from edge_runtime.serve.metrics import Sample
+from edge_runtime.watch.monitor import WINDOW, Monitor
+from edge_runtime.watch.reference import Reference
+
+log = logging.getLogger("edge_runtime.watch")
+
+
+class Observers:
+    """``observe`` before ``serve`` does nothing. ``monitor`` and ``captures`` are None until then."""
+
+    def __init__(self, home: Path, *, window: int = WINDOW, spacing: float = 0.0) -> None:
+        self._home, self._window, self._spacing = Path(home), window, spacing
+        self.monitor: Monitor | None = None
+        self.captures: Captures | None = None
+
+    def serve(self, contents: Contents, version: str) -> None:
+        """Watch this version from now on. A damaged reference is logged, and then nothing is compared with it: a model
+        that works must serve."""
+        reference, labels = _reference(contents), contents.manifest.labels
+        if self.monitor is None:
+            options = {"version": version, "window": self._window, "spacing": self._spacing}
+            self.monitor = Monitor(reference, self._home / "watch", **options)
+            self.captures = Captures(reference, self._home / "captures", version=version, labels=labels)
+        else:
+            self.monitor.switch(reference, version)
+            self.captures.switch(reference, version, labels)
+
+    def observe(self, inputs: np.ndarray, outputs: np.ndarray, seconds: float, version: str) -> None:
+        if self.monitor is not None:
+            self.monitor.observe(inputs, outputs, seconds, version)
+            self.captures.observe(inputs, outputs, seconds, version)
+
+    def metrics(self) -> list[Sample]:
+        seers = [] if self.monitor is None else [self.monitor, self.captures]
+        return list(chain.from_iterable(seer.metrics() for seer in seers))
+
+    def close(self) -> None:
+        if self.monitor is not None:
+            self.monitor.close()
+            self.captures.close()
+
+
+def _reference(contents: Contents) -> dict[str, Any] | None:
+    """A bundle's drift reference; None where it has none, or one that cannot be read, which is logged."""
+    name = contents.manifest.reference
+    if name is None:
+        return None
+    try:
+        with contents.file(name).open("rb") as stream:
+            data = stream.read(REFERENCE_BYTES + 1)
+        if len(data) > REFERENCE_BYTES:
+            raise DriftReferenceError(f"{name} is longer than {REFERENCE_BYTES} bytes; bundle the model again")
+        summary = json.loads(data)
+        Reference(summary)
+    except (OSError, ValueError, RecursionError, DriftReferenceError) as error:
+        log.warning("inputs are not compared with anything: %s", error)
+        return None
+    return summary

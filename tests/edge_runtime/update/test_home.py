@@ -1,0 +1,249 @@
+"""The folder itself: locks, keys, the removal of old versions, status and history."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from bundles import KEY, OTHER_KEY, make_bundle
+from crashes import Failing
+from updates import EAGER, NOW, installed, make_home, passing, state_of
+
+from edge_runtime import limits
+from edge_runtime.errors import HomeBusyError, HomeError, KeyFileError, NothingInstalledError
+from edge_runtime.update import durable, history, state, trust
+from edge_runtime.update.gc import gc
+from edge_runtime.update.home import Home
+from edge_runtime.update.install import install
+from edge_runtime.update.rollback import rollback
+from edge_runtime.update.status import status
+from edge_runtime.update.trial import begin
+
+
+def names(home: Home) -> set[str]:
+    return {path.name for path in home.versions.iterdir()}
+
+
+def test_old_versions_go_and_the_three_that_matter_stay(home, bundles):
+    ids = [installed(home, bundles[number], commit=True) for number in (1, 2, 3)]
+    installed(home, bundles[4])
+    assert names(home) == {*ids[1:], state_of(home).current}
+    (home.versions / ("0" * 64)).mkdir()
+    (home.staging / "litter").mkdir()
+    assert gc(home) == ["0" * 64, ids[1]]
+    assert names(home) == {ids[2], state_of(home).current}
+    assert list(home.staging.iterdir()) == []
+    assert begin(home)
+
+
+def test_the_last_good_version_stays_although_it_is_neither_current_nor_previous(home, bundles):
+    ids = [installed(home, bundles[number], commit=True) for number in (1, 2, 3)]
+    state.save(home.state, replace(state_of(home), good=ids[0]))
+    assert gc(home) == []
+    assert names(home) == set(ids)
+
+
+def test_a_version_on_trial_and_both_ways_back_stay(home, bundles):
+    good = installed(home, bundles[1], commit=True)
+    installed(home, bundles[2])
+    third = installed(home, bundles[3])
+    gc(home)
+    assert names(home) == {good, third}
+
+
+def test_nothing_is_removed_during_an_install(home, bundles):
+    def removing(version, *, timed):
+        with pytest.raises(HomeBusyError):
+            gc(home)
+        return passing(version, timed=timed)
+
+    install(home, bundles[1], selftest=removing, now=lambda: NOW)
+    assert begin(home)
+
+
+def test_a_link_in_a_folder_that_is_removed_is_not_followed(home, tmp_path):
+    outside = tmp_path / "precious"
+    outside.mkdir()
+    (outside / "file").write_text("x")
+    litter = home.versions / ("0" * 64)
+    litter.mkdir()
+    (litter / "folder").symlink_to(outside)
+    (litter / "file").symlink_to(outside / "file")
+    gc(home)
+    assert (outside / "file").read_text() == "x"
+
+
+def test_a_change_waits_for_another_one(home, bundles):
+    installed(home, bundles[1], commit=True)
+    order = []
+
+    def starting():
+        begin(home)
+        order.append("started")
+
+    with home.locked():
+        thread = threading.Thread(target=starting)
+        thread.start()
+        time.sleep(0.2)
+        order.append("changed")
+    thread.join(10)
+    assert order == ["changed", "started"]
+
+
+def test_a_change_does_not_wait_for_ever(home, monkeypatch):
+    monkeypatch.setattr(limits, "LOCK_SECONDS", 0.1)
+    with home.locked(), pytest.raises(HomeBusyError, match="is changing the state"):
+        rollback(home)
+
+
+@pytest.mark.integration
+def test_the_lock_of_a_process_that_was_killed_is_free(home):
+    code = "import sys\nfrom edge_runtime.update.home import Home\n"
+    code += "with Home(sys.argv[1]).installing(): print(1, flush=True); input()"
+    other = subprocess.Popen([sys.executable, "-c", code, home.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    other.stdout.readline()
+    with pytest.raises(HomeBusyError), home.installing():
+        pass
+    other.kill()
+    other.communicate()
+    with home.installing():
+        pass
+
+
+def test_a_lock_is_not_a_link(home, tmp_path):
+    (home.root / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(HomeError, match="lock"), home.locked():
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_file_in_the_place_of_the_home_is_said_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HomeError, match="cannot be made"):
+        Home(tmp_path / "file" / "home").make()
+
+
+def test_keys_are_trusted_and_no_longer(home, tmp_path):
+    path = tmp_path / "other.pub"
+    path.write_text(OTHER_KEY.public.line())
+    assert trust.add(home, path) == trust.add(home, path) == OTHER_KEY.public
+    assert {key.id for key in home.trusted_keys()} == {KEY.public.id, OTHER_KEY.public.id}
+    assert trust.remove(home, KEY.public.id) == KEY.public
+    assert home.trusted_keys() == [OTHER_KEY.public]
+    with pytest.raises(KeyFileError, match="strangers"):
+        trust.remove(home, KEY.public.id)
+
+
+def test_a_private_key_is_not_trusted(home, tmp_path):
+    path = tmp_path / "private"
+    path.write_text(OTHER_KEY.line())
+    path.chmod(0o600)
+    with pytest.raises(KeyFileError):
+        trust.add(home, path)
+
+
+def test_there_is_an_end_to_trust(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "TRUSTED_KEYS", 1)
+    (tmp_path / "other.pub").write_text(OTHER_KEY.public.line())
+    with pytest.raises(HomeError, match="the most there can be"):
+        trust.add(home, tmp_path / "other.pub")
+    (home.keys / "x.pub").write_text(OTHER_KEY.public.line())
+    with pytest.raises(HomeError, match="2 keys, where 1 are allowed"):
+        home.trusted_keys()
+
+
+def test_status_tells_all(home, bundles):
+    first = installed(home, bundles[1], commit=True)
+    second = installed(home, bundles[2])
+    told = status(home)
+    assert told["current"] == {"id": second, "name": "digits", "sequence": 2, "expires": None}
+    assert told["previous"]["id"] == told["good"]["id"] == first
+    assert told["trial"]["attempts_left"] == EAGER.attempts
+    assert (told["floor"], told["bad"], told["problems"]) == (0, {}, [])
+    assert told["versions"] == sorted([first, second])
+    assert told["keys"] == [str(KEY.public)]
+    assert told["free"] > 0
+    json.dumps(told)
+
+
+def test_status_tells_what_is_wrong_and_changes_nothing(tmp_path, bundles, disk):
+    home = make_home(tmp_path / "home")
+    first = installed(home, bundles[1], commit=True)
+    (home.keys / f"{KEY.public.id}.pub").unlink()
+    (home.root / "current").unlink()
+    (home.versions / first / "manifest.json").unlink()
+    writing = disk(Failing(5, 0))
+    problems = " | ".join(status(home)["problems"])
+    assert "no key is trusted" in problems
+    assert "interrupted" in problems
+    assert "cannot be read" in problems
+    assert writing.failed == 0
+
+
+def test_status_of_nothing(home, tmp_path):
+    assert "nothing is installed" in " ".join(status(home)["problems"])
+    with pytest.raises(NothingInstalledError):
+        status(Home(tmp_path / "nowhere"))
+
+
+def test_history_is_in_order(home, bundles):
+    first = installed(home, bundles[1], commit=True)
+    second = installed(home, bundles[2])
+    rollback(home, "by hand")
+    told = [(event["event"], event["id"]) for event in history.events(home.root)]
+    assert told == [("installed", first), ("committed", first), ("installed", second), ("rolled-back", second)]
+
+
+def test_history_has_an_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "HISTORY_BYTES", 1000)
+    for number in range(100):
+        history.note(tmp_path, NOW, "event", number=number)
+    numbers = [event["number"] for event in history.events(tmp_path)]
+    assert numbers == list(range(numbers[0], 100))
+    assert 10 < len(numbers) < 40
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2000
+
+
+def test_a_line_that_a_crash_has_cut_short_is_skipped_and_hides_no_other(tmp_path):
+    history.note(tmp_path, NOW, "first")
+    path = tmp_path / history.NAME
+    path.write_bytes(path.read_bytes() + b'{"at": "2026-')
+    history.note(tmp_path, NOW, "second")
+    path.write_bytes(path.read_bytes() + b"\xff\xff\n[1]\n7\n")
+    assert [event["event"] for event in history.events(tmp_path)] == ["first", "second"]
+
+
+def test_history_that_cannot_be_written_hinders_nothing(home, bundles, disk, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(durable, "append_line", full)
+    first = installed(home, bundles[1], commit=True)
+    installed(home, bundles[2])
+    assert rollback(home).id == first
+
+
+def test_everything_is_on_the_disk_that_the_system_was_told_to_flush(home, bundles, monkeypatch):
+    """The real disk, whose flushes are counted: every file of a version, and every folder that got a name."""
+    flushed = []
+    real = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (flushed.append(os.readlink(f"/proc/self/fd/{handle}")), real(handle))
+    )
+    id = installed(home, bundles[1])
+    staged = {path.removeprefix(f"{home.staging}/{id}/") for path in flushed if path.startswith(str(home.staging))}
+    files = {path.relative_to(home.versions / id).as_posix() for path in (home.versions / id).rglob("*")}
+    assert files <= staged
+    assert {str(home.versions), str(home.staging), str(home.root)} <= set(flushed)
+
+
+def test_a_bundle_of_another_name_starts_a_home(tmp_path):
+    home = make_home(tmp_path / "home")
+    installed(home, make_bundle(tmp_path, name="letters"), commit=True)
+    assert status(home)["good"]["name"] == "letters"
