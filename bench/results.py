@@ -133,7 +133,7 @@ class Variant(_Strict):
     runtime. ``size``: bytes of all its files. ``not_measured``: why there is no latency here, in words.
     ``agreement``: shares of equal argmax with ``torch`` (PyTorch, the same step) and ``float`` (the file int8 was
     made from), and the largest difference of a logit to each: ``max_abs_diff`` and ``float_max_abs_diff``.
-    ``coverage``, ``max_drop``: of quantized files.
+    ``coverage``, ``max_drop``: of quantized files. ``right``: which test samples it got right (compress.bench.right).
     """
 
     id: str
@@ -156,6 +156,7 @@ class Variant(_Strict):
     agreement: dict[str, float] = field(default_factory=dict)
     coverage: Coverage | None = None
     max_drop: Promise | None = None
+    right: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,10 +229,10 @@ def _escape(text: str) -> str:
 
 
 def _flat(prefix: str, value: object) -> Iterable[tuple[str, object]]:
-    """(path, scalar) of nested dicts. The percentiles are left out: they are a curve, not a column."""
+    """(path, scalar) of nested dicts. What is a curve or a bit a sample is left out: it is no column."""
     if isinstance(value, dict):
         for key, item in value.items():
-            if key != "percentiles":
+            if key not in ("percentiles", "right"):
                 yield from _flat(f"{prefix}.{key}" if prefix else key, item)
     elif value is not None:
         yield prefix, value

@@ -17,6 +17,7 @@ import numpy as np
 from compress.bench import stats
 from compress.bench.budget import check_budget
 from compress.bench.results import Accuracy, Coverage, Interval, Latency, Memory, Promise, Results, StageRecord, Variant
+from compress.bench.right import pack
 from compress.bench.verdict import judge, judge_students
 from compress.compare.agreement import agreement
 from compress.data.dataset import SPLITS, Dataset
@@ -82,6 +83,7 @@ class Answer:
         if plan.not_measured:
             return row
         row = replace(row, accuracy=self._accuracy(plan), agreement=self._agreement(plan))
+        row = replace(row, right=pack(self._classes(plan) == self._data.test.labels))
         return replace(row, latency=self._latency(plan), memory=self._memory(plan))
 
     def _accuracy(self, plan: VariantPlan) -> Accuracy:
@@ -161,6 +163,7 @@ class Answer:
             "disjoint": "every input's BLAKE2b digest stands in one split only",
             "dropped": data.dropped,
             "fingerprint": data.fingerprint,
+            "test_fingerprint": data.test.fingerprint,
             "classes": list(data.classes),
         }
 

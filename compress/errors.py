@@ -45,3 +45,9 @@ class TargetError(CompressError):
 
 class BundlingError(CompressError):
     """A run's model cannot be made into a bundle as asked."""
+
+
+class RunError(CompressError):
+    """A folder or file is not a finished run's, or two runs have nothing to compare."""
+
+    exit_code = 2

@@ -1,7 +1,10 @@
-"""Write docs/recipe.md from the recipe's schema: ``python docs/make_reference.py``. A test tells when it is stale."""
+"""Write docs/recipe.md and docs/results.md from the code: ``python docs/make_reference.py``. A test tells when one is
+stale."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from compress import recipe
+from compress.bench import results
+from compress.bench.results_fields import FIELDS, FREE
 
 SECTIONS = (
     recipe.Recipe,
@@ -32,11 +37,64 @@ HEAD = """\
 Every key of a recipe, made from its schema (`python docs/make_reference.py`). `compress schema` prints the same for
 editors, `compress validate R` checks a recipe against it. Paths are relative to the recipe's folder.
 """
+RESULTS_HEAD = f"""\
+# results.json
+
+What a run writes beside its tables, for programs: `"schema": "{results.SCHEMA}"` and the fields below. Made from the
+code (`python docs/make_reference.py`). `compress.bench.results.from_json` reads it, `compress diff` compares two.
+
+## Versions
+
+- The file says its schema. A program reads its own version of it and refuses every other by name; it never guesses.
+- The number after the slash grows when a field is removed or renamed, changes its unit, type or meaning, or when a new
+  one has no default: whatever would make an older file, or an older program, be misunderstood.
+- A field that may be absent is added without a new number. So a program reads all files of its version from earlier
+  releases. A file from a later release may hold a field that it does not know: it then refuses the file and names the
+  field, because a misspelt field must not pass for an absent value. Programs of your own should ignore unknown fields.
+- Keys inside the free dictionaries (`recipe`, `environment`, `conditions`, `data`, `method`, `settings`) may come and
+  go without a new number.
+
+## Conventions
+
+Seconds, bytes, fractions 0 to 1, everywhere. Intervals are 95 % intervals. What was not measured is null, never 0.
+NaN and infinity do not occur. The file is UTF-8.
+"""
 
 
 def render() -> str:
-    """The whole page."""
+    """The page about recipes."""
     return HEAD + "".join(_section(model) for model in SECTIONS)
+
+
+def render_results() -> str:
+    """The page about results. Raises KeyError for a field that compress.bench.results_fields does not describe."""
+    sections = [_fields(getattr(results, name), FIELDS[name]) for name in FIELDS]
+    free = [f"\n## {name}\n\n{_rows(about)}" for name, about in FREE.items()]
+    return RESULTS_HEAD + "".join(sections + free)
+
+
+def _fields(described: type, about: dict[str, tuple[str, str]]) -> str:
+    summary = " ".join((described.__doc__ or "").split("\n\n")[0].split()).replace("``", "`")
+    lines = [f"\n## {described.__name__}\n\n{summary}\n", "| field | unit | default | |", "|---|---|---|---|"]
+    for field in dataclasses.fields(described):
+        unit, meaning = about[field.name]
+        lines.append(f"| `{field.name}` | {unit} | {_absent(field)} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _absent(field: dataclasses.Field) -> str:
+    """What an absent field stands for."""
+    if field.default_factory is not dataclasses.MISSING:
+        return "empty"
+    if field.default is dataclasses.MISSING:
+        return "needed"
+    return f"`{json.dumps(field.default)}`" if field.default != () else "empty"
+
+
+def _rows(about: dict[str, tuple[str, str]]) -> str:
+    lines = ["| key | unit | |", "|---|---|---|"]
+    lines += [f"| `{name}` | {unit} | {meaning} |" for name, (unit, meaning) in about.items()]
+    return "\n".join(lines) + "\n"
 
 
 def _section(model: type[BaseModel]) -> str:
@@ -71,4 +129,5 @@ def _values(model: type[BaseModel], name: str) -> str:
 
 
 if __name__ == "__main__":
-    (Path(__file__).parent / "recipe.md").write_text(render(), "utf-8")
+    for page, text in (("recipe.md", render()), ("results.md", render_results())):
+        (Path(__file__).parent / page).write_text(text, "utf-8")

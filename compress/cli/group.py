@@ -1,7 +1,7 @@
 """The group `compress`: finds its commands by name, and turns errors into messages and exit codes.
 
 0: done. 1: an expected error. 2: the recipe or the command line is wrong. 3: done, and outside the budget.
-130: interrupted. Unexpected errors are bugs and show their traceback.
+4: the newer of two runs is worse. 130: interrupted. Unexpected errors are bugs and show their traceback.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ COMMANDS = {
     "sensitivity": "Rank the layers by what int8 costs and gains in each.",
     "bundle": "Make the signed file of a model for a device.",
     "keys": "Make the keys that sign bundles.",
+    "diff": "Say what changed between two runs beyond noise.",
     "store": "Show what the artifact store holds, and free space.",
 }
 

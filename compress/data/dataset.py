@@ -29,6 +29,14 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over inputs and labels in their order: runs with the same one answered the same questions."""
+        digest = hashlib.sha256(f"{self.inputs.dtype}:{self.inputs.shape}".encode())
+        digest.update(np.ascontiguousarray(self.inputs))
+        digest.update(np.ascontiguousarray(self.labels))
+        return digest.hexdigest()
+
     def take(self, index: np.ndarray | slice) -> Split:
         return Split(self.inputs[index], self.labels[index])
 

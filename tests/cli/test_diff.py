@@ -1,0 +1,131 @@
+"""`compress diff` as a gate: exit codes, options, and runs that are none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import example
+import pytest
+from run_pairs import change, complete, slower, wrong
+
+from compress.bench.results import to_json
+
+
+@pytest.fixture(scope="module")
+def old():
+    return complete(example.build())
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(name, run):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(to_json(run), encoding="utf-8")
+        return tmp_path / name
+
+    return save
+
+
+def test_equal_runs_pass(call, saved, old):
+    run = saved("old", old)
+    result = call("diff", run, run / "results.json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("Nothing is worse")
+
+
+def test_a_worse_run_fails_with_a_code_of_its_own(call, saved, old):
+    result = call("diff", saved("old", old), saved("new", change(old, slower(1.2))))
+    assert result.exit_code == 4
+    assert "time +20.0 %" in result.stdout
+
+
+def test_a_better_run_passes(call, saved, old):
+    assert call("diff", saved("old", old), saved("new", change(old, slower(0.8)))).exit_code == 0
+
+
+def test_the_tolerance_decides(call, saved, old):
+    runs = saved("old", old), saved("new", change(change(old, slower(1.2)), wrong(100)))
+    for options, code in (
+        (["--tolerance", "latency=30%,accuracy=2%"], 0),
+        (["--tolerance", "latency=30%", "--tolerance", "accuracy=0.02"], 0),
+        (["--tolerance", "latency=30%"], 4),
+        (["--tolerance", "accuracy=2%"], 4),
+        (["--tolerance", "accuracy=2%", "--run-to-run", "20%"], 0),
+        (["--only", "*/openvino"], 0),
+        (["--only", "*/openvino", "--only", "quantize/*"], 4),
+    ):
+        assert call("diff", *runs, *options).exit_code == code, options
+
+
+def test_strict_fails_where_something_is_not_compared_any_more(call, saved, old):
+    runs = saved("old", old), saved("new", replace(old, variants=old.variants[:-1]))
+    assert call("diff", *runs).exit_code == 0
+    assert call("diff", *runs, "--strict").exit_code == 4
+    assert call("diff", *runs[::-1], "--strict").exit_code == 0
+
+
+def test_json_is_one_document_and_the_code_is_the_same(call, saved, old):
+    result = call("diff", saved("old", old), saved("new", change(old, slower(1.2))), "--json")
+    plain = json.loads(result.stdout)
+    worse = [(p["stage"], c["figure"]) for p in plain["pairs"] for c in p["changes"] if c["word"] == "worse"]
+    assert (result.exit_code, plain["worse"]) == (4, True)
+    assert worse == [("quantize", "speed"), ("quantize", "median")]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("latency", "write for example latency=3%"),
+        ("latncy=3%", "did you mean 'latency'?"),
+        ("latency=3ms", "unknown unit 'ms'"),
+        ("latency=-1%", "between 0% and 100%"),
+        ("latency=nan", "expected a number"),
+    ],
+)
+def test_a_tolerance_that_is_none_is_a_usage_error(call, saved, old, text, said):
+    run = saved("old", old)
+    result = call("diff", run, run, "--tolerance", text)
+    assert (result.exit_code, said in result.stderr, result.stdout) == (2, True, "")
+
+
+def test_a_variation_that_is_none_is_a_usage_error(call, saved, old):
+    run = saved("old", old)
+    result = call("diff", run, run, "--run-to-run", "much")
+    assert (result.exit_code, "'much': expected a number" in result.stderr) == (2, True)
+
+
+def test_what_is_no_run_is_told_in_one_line(call, saved, old, tmp_path):
+    run = saved("old", old)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "newer.json").write_text(to_json(old).replace("compress.results/1", "compress.results/7"))
+    (tmp_path / "odd.json").write_text(to_json(old).replace('"size": 1180000', '"size": 0', 1))
+    contradiction = change(old, lambda v: replace(v, right="AAAA"))
+    for given, said in (
+        (saved("forged", contradiction), "`right` tells of 0 right answers in 3 bytes"),
+        (tmp_path / "nowhere", "does not exist; give the folder of a finished run, or its results.json"),
+        (tmp_path / "empty", "it has no results.json; give the folder of a finished run"),
+        (tmp_path, "which of its runs? forged, old"),
+        (tmp_path / "notes.txt", "this is no results file: not JSON at line 1"),
+        (tmp_path / "bytes", "it is not text"),
+        (tmp_path / "newer.json", "schema is 'compress.results/7', and this program reads 'compress.results/1'"),
+        (tmp_path / "odd.json", "has figures that cannot be"),
+    ):
+        for runs in ((run, given), (given, run)):
+            result = call("diff", *runs, "--json")
+            assert (result.exit_code, result.stdout) == (2, "")
+            assert result.stderr.startswith(f"error: {given}") and said in result.stderr
+            assert result.stderr.count("\n") == 1
+
+
+def test_runs_without_a_common_variant_are_refused_with_what_they_have(call, saved, old):
+    run = saved("old", old)
+    result = call("diff", run, run, "--only", "quantise/*")
+    assert result.exit_code == 2
+    assert "--only quantise/*" in result.stderr and "teacher/this-machine/pytorch" in result.stderr
+
+
+def test_two_runs_are_needed(call, tmp_path):
+    assert call("diff", tmp_path).exit_code == 2
