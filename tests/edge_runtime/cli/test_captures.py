@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_runtime import cli
+from edge_runtime.capture.store import Captures
+
+
+@pytest.fixture
+def captures(tmp_path, capsys):
+    """Runs ``edge-runtime captures ...`` in a home: its exit status, output and errors."""
+
+    def run(*words):
+        status = cli.main(["--home", str(tmp_path / "home"), "captures", *map(str, words)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def keep(home, count=12):
+    random = np.random.default_rng(0)
+    with Captures(None, home / "captures", version="7", labels=("coat", "boot\x1b[31m")) as store:
+        for _ in range(count):
+            pixels = random.integers(0, 256, (1, 1, 16, 16)).astype(np.uint8)
+            store.observe(pixels, random.normal(size=(1, 2)).astype(np.float32), 0.001, "7")
+        store.flush()
+
+
+def test_on_capture_list_export_off(captures, tmp_path):
+    home = tmp_path / "home"
+    assert captures("list")[1] == ("0 captures, 0.0 of 268 MB; capturing is off: at most 60 an hour, kept 30 days\n")
+    assert captures("on", "--random", "1", "--hourly", "1000", "--near", "-1")[0] == 0
+    keep(home)
+    status, out, _ = captures("list")
+    lines = out.splitlines()
+    assert status == 0 and len(lines) == 13
+    assert "1x16x16 uint8" in lines[0] and "random" in lines[0] and "p=1" in lines[0]
+    assert "\x1b" not in out
+    assert lines[-1].startswith("12 captures, 0.0 of 268 MB; capturing is on: at most 1000 an hour")
+    status, out, _ = captures("export", tmp_path / "tasks", "--format", "label-studio")
+    assert status == 0 and out.startswith("12 captures: ") and (tmp_path / "tasks" / "tasks.json").is_file()
+    assert captures("export", tmp_path / "data")[0] == 0 and (tmp_path / "data" / "captures.npz").is_file()
+    assert captures("off")[1] == "capturing is off\n"
+    keep(home)
+    assert len(captures("list")[1].splitlines()) == 13
+
+
+def test_settings_that_are_not_given_stay(captures):
+    captures("on", "--random", "0.25")
+    captures("off")
+    captures("on", "--days", "2")
+    from_file = captures("list")[1]
+    assert "kept 2 days" in from_file
+    captures("on", "--hourly", "7")
+    assert "at most 7 an hour, kept 2 days" in captures("list")[1]
+
+
+def test_settings_out_of_range_are_refused_and_change_nothing(captures):
+    captures("on", "--hourly", "7")
+    status, _, errors = captures("on", "--random", "0")
+    assert status == 1 and errors.startswith("error[capture-settings-invalid]: captures: random is 0")
+    assert "at most 7" in captures("list")[1]
+
+
+def test_nothing_to_export_is_an_error_that_says_what_to_do(captures, tmp_path):
+    status, _, errors = captures("export", tmp_path / "out")
+    assert status == 1 and errors.startswith("error[capture-failed]: ") and "captures list" in errors
+
+
+def test_gc_removes_what_is_too_old(captures, tmp_path):
+    captures("on", "--random", "1", "--near", "-1")
+    keep(tmp_path / "home", 2)
+    assert captures("gc")[1] == "removed 0\n"
+    for path in (tmp_path / "home" / "captures").glob("*.npz"):
+        path.rename(path.with_name("20200101T000000" + path.name[15:]))
+    assert captures("gc")[1] == "removed 2\n"
+
+
+def test_a_damaged_file_is_named_in_the_list(captures, tmp_path):
+    captures("on", "--random", "1", "--near", "-1")
+    keep(tmp_path / "home", 2)
+    path = next((tmp_path / "home" / "captures").glob("*.npz"))
+    path.write_bytes(b"")
+    assert f"damaged  {path}" in captures("list")[1]
+    status, out, errors = captures("export", tmp_path / "out", "--format", "label-studio")
+    assert status == 0 and out.startswith("1 captures") and "left out" in errors and path.name in errors
+
+
+def test_without_an_action_the_usage_is_shown(captures):
+    status, _, errors = captures()
+    assert status == 2 and "ACTION" in errors
