@@ -65,7 +65,7 @@ def examine(store: str | None) -> dict[str, dict[str, str]]:
             "instructions": ", ".join(here.features) or "none of those that matter",
             "memory": f"{here.memory / 1e9:.1f} GB" if here.memory else "not readable",
             "system": f"{here.os}, kernel {here.kernel}, Python {here.python}",
-            "power sensors": ", ".join(here.sensors) or "none: energy cannot be measured here",
+            "power sensors": _power_sensors(),
             "governor": now.governor or "not readable",
             "store": f"{root} ({shutil.disk_usage(place).free / 1e9:.1f} GB free)",
         },
@@ -74,6 +74,15 @@ def examine(store: str | None) -> dict[str, dict[str, str]]:
         "data": {"fashion-mnist": _fashion_mnist()},
         "targets": {name: "measurable here" if good else f"not here: {why}" for name, (good, why) in reasons.items()},
     }
+
+
+def _power_sensors() -> str:
+    from edge_runtime.energy.find import find
+
+    found = find()
+    readable = [sensor.name for sensor in found.sensors]
+    locked = [f"{sensor.name} is there, but {sensor.reason}" for sensor in found.unusable]
+    return "; ".join([", ".join(readable) or "none: energy cannot be measured here", *locked])
 
 
 def _tool(name: str) -> str:

@@ -6,8 +6,8 @@
         answer = model.predict(Path("boot.png"))
 
 ``model`` answers from a signed bundle (``bundle``, ``preprocess``), ``sessions`` runs a bare model file on an engine,
-``machine`` tells what this machine is and how it is doing, ``probes`` measures. Importing this package imports neither
-numpy nor an engine: each name is looked up when it is first used.
+``machine`` tells what this machine is and how it is doing, ``energy`` reads power sensors, ``probes`` measures.
+Importing this package imports neither numpy nor an engine: each name is looked up when it is first used.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in ("machine", "sensors"):
-        return importlib.import_module(f"edge_runtime.{name}")
+    if name == "machine":
+        return importlib.import_module("edge_runtime.machine")
     raise AttributeError(f"module 'edge_runtime' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__, "machine", "sensors"])
+    return sorted([*globals(), *__all__, "machine"])

@@ -11,8 +11,9 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime import cpu, sensors
-from edge_runtime.sensors import ROOT
+from edge_runtime import cpu
+from edge_runtime.energy.find import detect as detect_sensors
+from edge_runtime.energy.tree import ROOT, board
 
 ARCHITECTURES = {"AMD64": "x86_64", "amd64": "x86_64", "arm64": "aarch64"}
 """Other systems' names of the architectures."""
@@ -85,8 +86,8 @@ def detect(root: Path = ROOT) -> Machine:
         os=_os(root),
         kernel=_read(root / "proc/sys/kernel/osrelease") or platform.release(),
         python=platform.python_version(),
-        sensors=sensors.detect(root),
-        model=sensors.board(root),
+        sensors=detect_sensors(root),
+        model=board(root),
         gpu=_gpu(root),
     )
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "history": "edge_runtime.cli.history",
     "gc": "edge_runtime.cli.gc",
     "captures": "edge_runtime.cli.captures",
+    "sensors": "edge_runtime.cli.sensors",
 }
 """Where each command lives, in the order in which help lists them."""
 
