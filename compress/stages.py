@@ -29,7 +29,7 @@ from compress.models.torch_session import TorchSession
 from compress.plan import Step
 from compress.progress import Emit, Event
 from compress.prune.structured import prune
-from compress.quantize import mixed
+from compress.quantize import max_drop
 from compress.quantize import quantize as run_method
 from compress.quantize.checks import emulate, saturation
 from compress.quantize.checks.coverage import int8_coverage
@@ -197,7 +197,7 @@ def quantize(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     if scheme is not None and settings.method != "dynamic" and coverage.int8:
         story += _saturation(job, meta)
     if settings.max_drop is not None:
-        control = mixed.control(job)
+        control = max_drop.control(job)
         meta["max_drop"] = {"limit": settings.max_drop, "met": control.met, "high": control.high}
         story += control.story
     return {**meta, "warnings": warnings, "story": story}

@@ -7,8 +7,8 @@ import pytest
 
 from compress.bench import stats
 from compress.bench.results import Interval
-from compress.quantize import mixed, quantize
-from compress.quantize.layers import keep
+from compress.quantize import max_drop, mixed, quantize
+from compress.quantize.layers import keep, search
 from compress.quantize.layers.variants import Variants
 from edge_runtime import open_session
 
@@ -49,6 +49,16 @@ def in_float(quantized, out) -> set[str]:
     return {layer.name for layer in keep.layers(quantized)} - {
         layer.name for layer in keep.layers(out) if layer.weights
     }
+
+
+def taking(seconds: dict[int | None, float]):
+    """`Variants.times` by how many layers are in float (None: the float file); all others take a second."""
+
+    def times(self, variants, **settings):
+        counts = {name: None if kept is None else len(kept) for name, kept in variants.items()}
+        return {name: np.full(6, seconds.get(count, 1.0)) for name, count in counts.items()}, {}
+
+    return times
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -119,25 +129,25 @@ def test_a_file_whose_weights_are_not_the_float_files_may_not_reach_the_limit(as
     quantize(replace(job, model=other, onnx=other))
     # As for a file that was trained: the float file is no reference for its weights.
     settings = job.settings.model_copy(update={"method": "qat"})
-    control = mixed.control(replace(job, settings=settings))
+    control = max_drop.control(replace(job, settings=settings))
     assert not control.met
     assert any("not even all layers in float meet it" in line for line in control.story)
 
 
 @pytest.mark.parametrize(("limit", "needed"), [(0.005, 765), (0.01, 381), (0.5, 4)])
 def test_samples_needed_are_the_fewest_with_which_no_flip_is_enough(limit, needed):
-    assert mixed.samples_needed(limit) == needed
+    assert search.samples_needed(limit) == needed
     assert stats.tango(0, 0, needed).high <= limit < stats.tango(0, 0, needed - 1).high
 
 
 def test_no_number_of_samples_shows_that_nothing_is_lost():
-    assert mixed.samples_needed(0) is None
+    assert search.samples_needed(0) is None
 
 
 def test_control_of_int8_names_the_layers_in_the_way_and_the_cost_and_leaves_the_file(asked, int8_file):
     job = replace(asked("openvino", to="int8", max_drop=LIMIT), out=int8_file("openvino"))
     before = [file.read_bytes() for file in keep.files(job.out)]
-    control = mixed.control(job)
+    control = max_drop.control(job)
     assert control.met is False
     assert [file.read_bytes() for file in keep.files(job.out)] == before
     assert any(f"in the way: {TAKES};" in line and "kB" in line for line in control.story)
@@ -145,7 +155,7 @@ def test_control_of_int8_names_the_layers_in_the_way_and_the_cost_and_leaves_the
 
 
 def test_control_is_content_where_it_holds(asked, int8_file):
-    control = mixed.control(replace(asked("openvino", to="int8", max_drop=0.9), out=int8_file("openvino")))
+    control = max_drop.control(replace(asked("openvino", to="int8", max_drop=0.9), out=int8_file("openvino")))
     assert control.met is True
     assert len(control.story) == 1
 
@@ -158,15 +168,25 @@ def test_layers_that_int8_makes_slower_here_go_to_float(asked, int8_file, monkey
         slower = {"model.features.0"} if "model.features.0" in names else {"model.features.3"}
         return {n: Interval(0.9, 0.85, 0.95) if n in slower else Interval(1.1, 0.99, 1.2) for n in names}, []
 
-    def times(self, variants, **settings):
-        return {name: np.full(6, 2.0 if kept is None else 1.0) for name, kept in variants.items()}, {}
-
     monkeypatch.setattr(Variants, "gains", gains)
-    monkeypatch.setattr(Variants, "times", times)
+    monkeypatch.setattr(Variants, "times", taking({None: 1.6, 2: 0.8}))
     story = mixed.quantize(job)
     assert in_float(int8_file("openvino"), job.out) == {"model.features.0", "model.features.3"}
     assert "model.features.0 stays in float: int8 is 0.90x [0.85, 0.95] as fast here" in story
     assert "the float file takes 2.00x [2.00, 2.00] as long as this one" in story
+
+
+def test_layers_of_which_none_is_surely_slower_go_to_float_where_all_of_them_are(asked, int8_file, monkeypatch):
+    job = replace(asked("openvino", to="mixed"), measurable=True)
+    monkeypatch.setattr(
+        Variants, "gains", lambda self, base, names, **_: ({n: Interval(0.98, 0.94, 1.02) for n in names}, [])
+    )
+    monkeypatch.setattr(Variants, "times", taking({None: 0.9, 5: 0.9}))
+    story = mixed.quantize(job)
+    assert in_float(int8_file("openvino"), job.out) == {layer.name for layer in keep.layers(int8_file("openvino"))}
+    assert any("with 5 layers in float the network takes 0.90x [0.90, 0.90] as long here" in line for line in story)
+    assert "that is every layer: the file is the float network again" in story
+    assert "without max_drop, only time decided" in story
 
 
 def test_layers_that_together_cost_time_stay_int8(asked, int8_file, monkeypatch):
