@@ -18,7 +18,8 @@ import onnx_ir as ir
 
 from compress.quantize import litert
 from compress.quantize.corrections import bias, equalize, rounding, smooth
-from compress.quantize.graph import onnxruntime, qdq, ranges
+from compress.quantize.graph import onnxruntime, ranges
+from compress.quantize.graph.to_openvino import to_openvino
 from compress.targets import tensorrt
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def quantize(job: Job) -> list[str]:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "model.onnx"
             onnxruntime.finish(model, file)
-            qdq.to_openvino(file, job.out)
+            to_openvino(file, job.out)
         return story
     removed = tensorrt.fusible(model) if job.runtime == "tensorrt" else 0
     onnxruntime.finish(model, job.out)
@@ -74,9 +75,9 @@ def correct(quantized: ir.Model, prepared: onnx.ModelProto, job: Job) -> list[st
     """What comes after rounding, in place: learned rounding, then the biases that are left wrong."""
     settings, original, story = job.settings, ir.from_proto(prepared), []
     if settings.rounding == "learned":
-        story += rounding.learn(quantized, original, job.calibration, job.scheme)
+        story += rounding.learn(quantized, original, job.calibration, job.scheme, job.on_batch)
     if settings.bias_correction:
-        story += bias.correct(quantized, original, job.calibration)
+        story += bias.correct(quantized, original, job.calibration, job.on_batch)
     return story
 
 

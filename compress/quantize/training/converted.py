@@ -20,6 +20,7 @@ from torch import nn
 
 from compress.errors import QuantizationError
 from compress.quantize.graph import qdq, ranges
+from compress.quantize.graph.to_openvino import to_openvino
 from compress.quantize.job import Job
 from compress.targets.draft import draft
 from compress.targets.onnx import trace
@@ -51,7 +52,7 @@ def write(simulation: nn.Module, job: Job) -> list[str]:
         onnx.checker.check_model(str(path), full_check=True)
         told = _compare(simulation, path, job.data.validation.inputs)
         if job.runtime == "openvino":
-            qdq.to_openvino(path, job.out)
+            to_openvino(path, job.out)
         else:
             with draft(job.out) as file:
                 file.write_bytes(path.read_bytes())

@@ -7,10 +7,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compress.errors import ExportError
-from compress.quantize.checks.coverage import int8_coverage
 from compress.quantize.graph import qdq
-from edge_runtime import open_session
 
 
 def fake_quantized(axis: int = 0) -> ir.Model:
@@ -91,23 +88,3 @@ def test_every_layer_of_a_quantized_network_is_found(quantized):
 def test_float_and_quantized_graphs_are_told_apart(exported, quantized):
     assert not qdq.is_quantized(ir.load(exported))
     assert qdq.is_quantized(ir.load(quantized("x86-avx2", "onnxruntime")))
-
-
-@pytest.mark.integration
-def test_openvino_runs_a_qdq_file_in_int8_with_int8_weights(quantized, logits, small_data, tmp_path):
-    source = quantized("x86-avx2", "onnxruntime")
-    qdq.to_openvino(source, tmp_path / "model.xml")
-    found = int8_coverage(tmp_path / "model.xml")
-    assert (found.int8, found.floating) == ({"Convolution": 7, "FullyConnected": 1}, {})
-    weights = sum(layer.integers.size for layer in qdq.layers(ir.load(source)))
-    assert (tmp_path / "model.bin").stat().st_size < 1.6 * weights  # in float it would be four times
-    with open_session(tmp_path / "model.xml") as session:
-        answers = session.predict(small_data.test.inputs)
-    assert (answers.argmax(1) == logits(source).argmax(1)).mean() > 0.98
-
-
-def test_openvino_refuses_what_is_no_model(tmp_path):
-    (tmp_path / "broken.onnx").write_bytes(b"\x08\x01broken")
-    with pytest.raises(ExportError, match=r"broken\.onnx: OpenVINO cannot read it"):
-        qdq.to_openvino(tmp_path / "broken.onnx", tmp_path / "model.xml")
-    assert [path.name for path in tmp_path.iterdir()] == ["broken.onnx"]
