@@ -23,6 +23,7 @@ SIZE = 8  # points
 MARK = 4  # points from a mark's middle to its edge
 DISTANCES = (6, 10, 15, 21, 28, 36, 45, 55)  # points from a mark's middle to its label
 DIRECTIONS = [(x, y) for x in (1, -1, 0) for y in (1, -1, 0) if x or y]
+GAP = 4  # points between two labels in one line, so that 5 beside 2 is not read as 52
 LED = 10  # points from a mark from which on a line leads to the label
 SAME = 9  # points between marks of one label that share it: one model on several runtimes
 COVERS, CROSSES, LEAVES = 10, 1, 30  # how bad it is to cover a mark or label, to cross a line, to leave the axes
@@ -37,6 +38,7 @@ def label(figure: Figure, axes: Axes, points: Sequence[Point], front: Sequence[P
     inside = np.array(axes.get_window_extent(renderer).extents)
     taken, badness = map(list, zip(*_obstacles(axes, points, front, pixel), strict=True))
     labelled: dict[str, list[np.ndarray]] = {}
+    written: list[np.ndarray] = []
     clear = True
     for p, mark in zip(points, marks, strict=True):
         others = labelled.setdefault(p.label, [])
@@ -55,10 +57,12 @@ def label(figure: Figure, axes: Axes, points: Sequence[Point], front: Sequence[P
         taken.append(place)
         badness.append(COVERS)
         if led:
-            for share in np.linspace(0.2, 0.8, 7):
-                at = mark + share * (np.clip(mark, place[:2], place[2:]) - mark)
-                taken.append([*(at - pixel), *(at + pixel)])
-                badness.append(CROSSES)
+            along = mark + np.linspace(0.2, 0.8, 7)[:, None] * (np.clip(mark, place[:2], place[2:]) - mark)
+            line = np.hstack([along - pixel, along + pixel])
+            clear &= not (written and _overlaps(line, np.array(written)).any())
+            taken += list(line)
+            badness += [CROSSES] * len(line)
+        written.append(place)
     return clear
 
 
@@ -82,7 +86,7 @@ def _size(axes: Axes, renderer: RendererBase, words: str) -> np.ndarray:
     text = axes.text(0, 0, words, fontsize=SIZE, transform=None)
     box = text.get_window_extent(renderer)
     text.remove()
-    return np.array([box.width, box.height])
+    return np.array([box.width + GAP * axes.figure.dpi / 72, box.height])
 
 
 def _place(mark: np.ndarray, size: np.ndarray, x: int, y: int, far: float) -> np.ndarray:

@@ -25,6 +25,7 @@ from compress.bench.results import Variant
 
 FAR = 20  # points below the best at which a variant, such as a pruned network before any training, is told, not drawn
 WIDTH = 4.7  # inches; small, so that a phone's width leaves the labels readable
+NAMED = 5  # distinct labels from beyond which a plot numbers them: the same for a run's latencies and its sizes
 LINE = 72  # characters of a key that fit the width
 # Each colour of a drawing stands for a variable which the page defines, light and dark. Any distinct values would do.
 INK, FAINT = "#010203", "#040506"
@@ -147,7 +148,8 @@ def _pareto(
         axes.yaxis.set_major_locator(MaxNLocator(6))
         if len(runtimes) > 1:
             figure.legend(loc="outside upper left", ncols=len(runtimes), fontsize=8, handletextpad=0.2)
-        if not labels.label(figure, axes, points, front):
+        few = len({p.label for p in points}) <= NAMED
+        if not (few and labels.label(figure, axes, points, front)):
             points, front = _numbered(figure, axes, points, front)
             labels.label(figure, axes, points, front)
         return _svg(figure, name, f"Accuracy against {label}; up and left is better, the line joins the best")

@@ -32,7 +32,17 @@ class Answer:
     place: str
     variant: Variant
     verdict: Verdict
-    numbers: dict[str, str | None]
+    numbers: dict[str, Figure | None]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number against the teacher's. ``spread``: its 95 % interval, empty where it is exact; ``shown``: whether the
+    interval excludes that there is no difference."""
+
+    text: str
+    spread: str = ""
+    shown: bool = True
 
 
 def render(results: Results) -> str:
@@ -96,27 +106,46 @@ def _best(given: list[Answer]) -> str:
     """The fastest student among those with the best verdict, in numbers."""
     order = ["paid", "cannot tell", "did not pay", "not measured"]
     best = min(given, key=lambda answer: (order.index(answer.verdict.verdict), -_speed(answer.variant)))
-    said = [phrase.format(number) for phrase, number in zip(_PHRASES, best.numbers.values(), strict=True) if number]
+    said = [
+        found.format(number.text) if number.shown else f"no difference in {what} shown ({number.text} {number.spread})"
+        for (found, what), number in zip(_PHRASES, best.numbers.values(), strict=True)
+        if number
+    ]
     return f"{best.place}, {words.step(best.variant)}: {', '.join(said)}"
 
 
 _UNKNOWN = "not readable here"
 # How facts of a machine are shown that are not plain counts.
 _UNITS = {"frequency": words.hertz, "memory": words.size, "temperature": "{:.0f} °C".format}
-# What each of an answer's numbers is called in a sentence.
-_PHRASES = ("{} the teacher's speed", "{} the size of its file", "{} points of accuracy")
+# How each of an answer's numbers is told in a sentence, and what it is a number of.
+_PHRASES = (
+    ("{} the teacher's speed", "speed"),
+    ("{} the size of its file", "size"),
+    ("{} points of accuracy", "accuracy"),
+)
 
 
-def _numbers(variant: Variant, teacher: Variant | None) -> dict[str, str | None]:
+def _numbers(variant: Variant, teacher: Variant | None) -> dict[str, Figure | None]:
     """The tiles: against the teacher on the same runtime; None where not known."""
     speed = variant.latency and variant.latency.ratio_to_teacher
     sized = teacher and teacher.size and variant.size
     drop = variant.accuracy and variant.accuracy.drop_vs_teacher
     return {
-        "speed": words.times(speed.value) if speed else None,
-        "file size": f"1/{words.digits(teacher.size / variant.size, 2)}" if sized else None,
-        "accuracy, points": f"{-100 * drop.value:+.2f}".replace("-", "\N{MINUS SIGN}") if drop else None,
+        "speed": speed and Figure(words.times(speed.value), words.bracket(speed), not speed.low <= 1 <= speed.high),
+        "file size": Figure(f"1/{words.digits(teacher.size / variant.size, 2)}") if sized else None,
+        "accuracy, points": drop and _gain(drop),
     }
+
+
+def _gain(drop: PairedDifference) -> Figure:
+    """The loss of accuracy, told as a gain."""
+    spread = f"[{_signed(-drop.high)}, {_signed(-drop.low)}]"
+    return Figure(_signed(-drop.value), spread, not drop.low <= 0 <= drop.high)
+
+
+def _signed(gain: float) -> str:
+    """A gain of accuracy in points: ``+0.10``."""
+    return f"{100 * gain:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _speed(variant: Variant) -> float:

@@ -25,11 +25,13 @@ Verdicts of a stage that changes the network (prune, quantize, distilling into a
    distillation later in the recipe brings the student back within the margin of the teacher: pruning and distilling are
    one purchase, so the stage is then judged on what it gained, and the reason says so.
 3. Speed gained: **paid**.
-4. Speed lost: **paid** only when what it gained instead is limited by the recipe's budget: size, memory, or accuracy
-   where the parent was not surely within the budget's ``accuracy_drop`` of the teacher (that limit bounds a loss; it
-   asks for no more than the teacher has). Else **did not pay**.
-5. Size, memory or accuracy gained: **paid**; the reason says that it was not for speed.
-6. The speed's interval still holds 1.02: **cannot tell**; else **did not pay**.
+4. Size, memory or accuracy gained, which the recipe's budget limits: **paid**. Accuracy counts where the parent was
+   not surely within the budget's ``accuracy_drop`` of the teacher (that limit bounds a loss; it asks for no more than
+   the teacher has).
+5. Size, memory or accuracy gained, which no budget asks for: **paid** when the whole interval of the speed is at least
+   1 / 1.02, so that the gain surely costs no speed worth the name; **did not pay** when the speed is lost; **cannot
+   tell** when the interval lies across. An uncertain speed so never counts for more than a certain one.
+6. Nothing gained: **cannot tell** while the speed's interval still holds 1.02; else **did not pay**.
 
 The student as a whole, the recommended variant of a place (:mod:`compress.bench.recommend`), is judged by the same
 rules 1 to 6 with the teacher in the parent's place; the reason names it where it is not the last one made, and the
@@ -172,13 +174,14 @@ class _Case:
         gained += ["accuracy"] * (self.drop.high <= -WORTHWHILE_ACCURACY)
         if self.speed.low >= WORTHWHILE:
             return "paid", None
+        if gained and self.speed.low >= 1 / WORTHWHILE:
+            return "paid", f"kept for its {_list(gained)}"
+        if limited := [what for what in gained if self._limited(what)]:
+            return "paid", f"kept for its {_list(limited)}, which the budget limits"
         if gained and self._slower():
-            limited = [what for what in gained if self._limited(what)]
-            if limited:
-                return "paid", f"kept for its {_list(limited)}, which the budget limits"
             return "did not pay", f"the budget asks for no gain in {_list(gained)}"
         if gained:
-            return "paid", f"kept for its {_list(gained)}"
+            return "cannot tell", f"it may be slower, and the budget asks for no gain in {_list(gained)}"
         uncertain = self.speed.low < WORTHWHILE <= self.speed.high
         return ("cannot tell" if uncertain else "did not pay"), None
 
@@ -242,7 +245,8 @@ class _Case:
         if self.speed.low >= WORTHWHILE:
             return said
         if self.speed.high >= WORTHWHILE:
-            return f"{said}: too uncertain to call faster"
+            or_slower = " or to exclude that it is slower" if self.speed.low < 1 / WORTHWHILE else ""
+            return f"{said}: too uncertain to call faster{or_slower}"
         outcome = "slower" if self._slower() else "not faster"
         return f"{said}: {outcome}{_int8_words(self.features) if quantized else ''}"
 

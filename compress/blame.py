@@ -80,7 +80,9 @@ def _rank(
             resume=Path(folder) / "resume",
             say=lambda words: context.emit(Event("warning", label, message=words)),
         )
-        context.emit(Event("start", label, message=f"{len(context.data.validation)} validation samples; {origin}"))
+        used, there = min(samples, len(context.data.validation)), len(context.data.validation)
+        taken = f"{used}" if used == there else f"{used} of {there}"
+        context.emit(Event("start", label, message=f"{taken} validation samples; {origin}"))
         ranking = sensitivity.rank(
             job,
             samples=samples,

@@ -38,8 +38,9 @@ class Step:
     """One thing to do.
 
     ``inputs``: labels of earlier steps by the role they play here. ``settings``: JSON, for the executor and the key.
-    ``words``, ``work``: what it does and how much that is, for people. ``facts``: part of the key only. ``stored``: its
-    result is an artifact of the store. ``key``: None where it needs data that is not read yet.
+    ``words``, ``work``: what it does and how much that is, for people. ``where``: what in the recipe asks for it, for
+    errors. ``facts``: part of the key only. ``stored``: its result is an artifact of the store. ``key``: None where it
+    needs data that is not read yet.
     """
 
     label: str
@@ -48,6 +49,7 @@ class Step:
     settings: dict[str, Any]
     words: str
     work: str = ""
+    where: str = ""
     needs_data: bool = True
     facts: dict[str, Any] = field(default_factory=dict)
     stored: bool = True
@@ -120,14 +122,14 @@ class _Planner:
         self._places = [_Place.of(recipe, choice, facts) for choice in recipe.targets]
         self._runtimes = [runtime for runtime in FORMATS if any(runtime in p.runtimes for p in self._places)]
         self._networks: list[str] = []  # labels of the steps that give a network, in order
-        self._alternatives = [stage.quantize for stage in recipe.stages if stage.quantize]
+        self._alternatives = [(i, stage.quantize) for i, stage in enumerate(recipe.stages) if stage.quantize]
         self._has_torch = recipe.teacher.onnx is None
 
     def plan(self) -> Plan:
         self._teacher()
-        for stage in self._recipe.stages:
+        for place, stage in enumerate(self._recipe.stages):
             if stage.prune or stage.distill:
-                self._network(stage)
+                self._network(stage, f"stages.{place}.{stage.kind}")
         variants = [v for place in self._places for v in self._rows(place)]
         for network in self._networks if self._has_torch else ():
             self._evaluate(network, "pytorch")
@@ -151,10 +153,11 @@ class _Planner:
         if teacher.train:
             settings["seed"] = recipe.seed
         told = words.teacher(teacher, self._facts.samples)
-        self._add(Step("teacher", "teacher", {}, settings, *told, needs_data=teacher.train is not None))
+        needs_data = teacher.train is not None
+        self._add(Step("teacher", "teacher", {}, settings, *told, where="teacher", needs_data=needs_data))
         self._exports("teacher")
 
-    def _network(self, stage: Stage) -> None:
+    def _network(self, stage: Stage, where: str) -> None:
         count = sum(label.split("-")[0] == stage.kind for label in self._networks)
         label = f"{stage.kind}-{count + 1}" if count else stage.kind
         current, samples = self._networks[-1], self._facts.samples
@@ -167,7 +170,7 @@ class _Planner:
             inputs = {"teacher": "teacher"} if own else {"teacher": "teacher", "model": current}
             settings["code"] = keys.code(own, self._recipe.folder)
             told = words.distill(stage.distill, samples, current)
-        self._add(Step(label, stage.kind, inputs, settings, *told))
+        self._add(Step(label, stage.kind, inputs, settings, *told, where=where))
         self._exports(label)
 
     def _exports(self, network: str) -> None:
@@ -181,7 +184,9 @@ class _Planner:
 
     def _export(self, network: str, name: str, source: str, **settings: str) -> None:
         told = words.export(network, name)
-        self._add(Step(f"{network}/{name}", "export", {"model": source}, {"format": name, **settings}, *told))
+        where = f"{self._steps[network].where}, written for {name}"
+        label, settings = f"{network}/{name}", {"format": name, **settings}
+        self._add(Step(label, "export", {"model": source}, settings, *told, where=where))
 
     def _rows(self, place: _Place) -> list[VariantPlan]:
         """The rows of one target. PyTorch's teacher is one where the target is measured: the reference."""
@@ -193,9 +198,10 @@ class _Planner:
             for order, network in enumerate(self._networks):
                 rows.append(self._row(place, runtime, network, order, parent, f"{network}/{FORMATS[runtime]}", runtime))
                 parent = rows[-1].id
-            for index, settings in enumerate(self._alternatives):
+            for index, (number, settings) in enumerate(self._alternatives):
                 name = f"quantize-{index + 1}" if index else "quantize"
-                file = self._quantize(name, settings, place, runtime)
+                where = f"stages.{number}.quantize ({settings.to})"
+                file = self._quantize(name, where, settings, place, runtime)
                 row = self._row(place, runtime, name, len(self._networks) + index, parent, file, runtime)
                 rows.append(replace(row, precision=words.precision(settings)))
         return rows
@@ -219,11 +225,11 @@ class _Planner:
             not_measured=place.obstacle,
         )
 
-    def _quantize(self, name: str, settings: Quantize, place: _Place, runtime: str) -> str:
+    def _quantize(self, name: str, where: str, settings: Quantize, place: _Place, runtime: str) -> str:
         """Add the step that makes this file, unless another target has the same one; return its label."""
         asked = method(settings)
         if not asked.integer:
-            return self._quantize_step(f"{name}/{runtime}/{settings.to}", settings, runtime, None)
+            return self._quantize_step(f"{name}/{runtime}/{settings.to}", where, settings, runtime, None)
         forced = settings.scheme.model_dump() if settings.scheme else {}
         chosen = scheme(place.target, runtime, **forced)
         label, here = f"{name}/{runtime}/{chosen.name}", {}
@@ -236,12 +242,13 @@ class _Planner:
             twin = replace(chosen, runtime="onnxruntime")
             trained = label.replace("/openvino/", "/onnxruntime/")
             plain = settings if "onnxruntime" in place.runtimes else settings.model_copy(update={"max_drop": None})
-            self._quantize_step(trained, plain, "onnxruntime", twin, here)
-        return self._quantize_step(label, settings, runtime, chosen, here, trained)
+            self._quantize_step(trained, where, plain, "onnxruntime", twin, here)
+        return self._quantize_step(label, where, settings, runtime, chosen, here, trained)
 
     def _quantize_step(
         self,
         label: str,
+        where: str,
         settings: Quantize,
         runtime: str,
         chosen: Scheme | None,
@@ -259,15 +266,16 @@ class _Planner:
         # The scheme in full, not its name: the file changes with what the name stands for.
         dumped["arithmetic"] = chosen and asdict(chosen)
         if label not in self._steps:
-            self._add(Step(label, "quantize", inputs, dumped, *told, facts=here or {}))
+            where = f"{where}, {runtime}"
+            self._add(Step(label, "quantize", inputs, dumped, *told, where=where, facts=here or {}))
         return label
 
     def _evaluate(self, file: str, runtime: str) -> None:
         label = f"evaluate/{file}"
         if label not in self._steps:
             told = words.evaluate(runtime, self._facts.samples)
-            facts = self._facts.instructions()
-            self._add(Step(label, "evaluate", {"model": file}, {"runtime": runtime}, *told, facts=facts))
+            where, facts = f"{self._steps[file].where}, evaluated", self._facts.instructions()
+            self._add(Step(label, "evaluate", {"model": file}, {"runtime": runtime}, *told, where=where, facts=facts))
 
     def _measure(self, place: _Place, runtime: str, rows: list[VariantPlan]) -> None:
         label = f"measure/{place.target.name}/{runtime}"
@@ -275,7 +283,8 @@ class _Planner:
         inputs |= {row.id: row.file for row in rows if row.runtime == runtime}
         settings = self._recipe.measure.model_dump(mode="json") | {"runtime": runtime, "seed": self._recipe.seed}
         told = words.measure(len(inputs), self._recipe.measure.seconds)
-        self._add(Step(label, "measure", inputs, settings, *told, facts=self._facts.identity()))
+        where = f"measure, {place.target.name}, {runtime}"
+        self._add(Step(label, "measure", inputs, settings, *told, where=where, facts=self._facts.identity()))
 
     def _add(self, step: Step) -> None:
         """Append the step with its key: None when the data, or the key of an input, is not known."""

@@ -12,7 +12,8 @@ TALKATIVE = ("torchao", "torch.utils._pytree", "torch.onnx._internal.exporter._r
 
 @contextmanager
 def pytorch() -> Iterator[None]:
-    """Silence what PyTorch and torchao say about themselves while they trace, train and export.
+    """Silence what PyTorch and torchao say about themselves while they are imported, trace, train and
+    export.
 
     - `Failed to load ..._C_mxfp8...so` (log): torchao's kernels for GPUs that this machine may not have.
     - `KernelPreference is an Enum subclass` (log), ``isinstance(treespec, LeafSpec)`` (FutureWarning): libraries using
@@ -31,6 +32,20 @@ def pytorch() -> Iterator[None]:
     finally:
         for log, level in zip(logs, levels, strict=True):
             log.setLevel(level)
+
+
+@contextmanager
+def transformers() -> Iterator[None]:
+    """Silence the progress bars of ``transformers``, which it draws on any terminal."""
+    from transformers.utils import logging as bars
+
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 @contextmanager

@@ -115,7 +115,9 @@ class Teacher(_Model):
         None, description="weights, relative to the recipe: .safetensors, or .pt, .pth, .ckpt, .bin: a plain state dict"
     )
     huggingface: Text | None = Field(
-        None, description="an image classifier of transformers: a folder relative to the recipe, or a hub id"
+        None,
+        description="an image classifier of transformers, no other kind of model: a folder relative to the recipe, "
+        "or a hub id",
     )
     onnx: Text | None = Field(
         None, description="an ONNX file relative to the recipe; it can be quantized, not pruned or distilled"
@@ -197,7 +199,7 @@ class Quantize(_Model):
     method: Literal["static", "nncf", "dynamic", "qat", "fx"] = Field(
         "static",
         description="how int8 is reached: static: ranges from calibration samples; nncf: the same by OpenVINO's own "
-        "quantizer; dynamic: activations are scaled as they come (transformers); qat: training with rounding "
+        "quantizer; dynamic: activations are scaled as they come (vision transformers); qat: training with rounding "
         "simulated, on the teacher's answers; fx: PyTorch's deprecated FX flow, for models prepared with it (trains "
         "where `training` is given)",
     )

@@ -97,13 +97,17 @@ def _teacher(teacher: Teacher) -> Iterator[Problem]:
 
 
 def _quantized_teacher(recipe: Recipe) -> Iterator[Problem]:
-    """An ONNX teacher that no quantization can start from: found now, it is named by its own file."""
+    """An ONNX teacher that cannot run, or that no quantization can start from: found now, it is named by its own
+    file."""
     path = recipe.resolve(recipe.teacher.onnx) if recipe.teacher.onnx else None
     if path and path.is_file() and any(stage.quantize for stage in recipe.stages):
         from compress.quantize.graph.float_only import read_onnx
+        from compress.targets.onnx_domains import foreign
 
         try:
             read_onnx(path)
+            if why := foreign(path):
+                yield Problem(("teacher", "onnx"), f"{path.name}: {why}")
         except QuantizationError as error:
             yield Problem(("teacher", "onnx"), str(error))
 

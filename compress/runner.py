@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from compress.answer import Answer
 from compress.bench import report, results, table
 from compress.bench.results import Results, StageRecord
 from compress.data.dataset import SPLITS
-from compress.errors import StoreError
+from compress.errors import CompressError, StoreError
 from compress.files import replace_file
 from compress.models.spec import SPEC_FILE, WEIGHTS_FILE
 from compress.plan import Facts, Plan, Step, plan
@@ -28,6 +29,7 @@ from compress.recipe import Recipe
 from compress.recipe_file import load_recipe
 from compress.stages import EXECUTORS, Context, model_file
 from compress.store import Artifact, Store, default_root
+from edge_runtime.errors import EdgeRuntimeError
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ def run(
         store = Store(Path(store) if store else default_root(), emit)
     torch.set_num_threads(threads or torch.get_num_threads())
     context = Context(recipe, emit, torch.get_num_threads())
+    for words in context.data.warnings:
+        emit(Event("warning", message=words))
     steps = plan(recipe, _facts(context))
     artifacts, stages = _execute(steps, store, context, remeasure)
     answer = Answer(recipe, steps, context.data, artifacts).results(stages)
@@ -104,7 +108,8 @@ def _execute(
         cached = artifact is not None
         if artifact is None:
             context.emit(Event("start", step.label, message=step.words))
-            artifact = store.build(step.key, step.kind, _maker(step, inputs, context), anew=again)
+            with _told_where(step, bool(artifacts)):
+                artifact = store.build(step.key, step.kind, _maker(step, inputs, context), anew=again)
         seconds = time.perf_counter() - started
         context.emit(Event("cached" if cached else "done", step.label, seconds=seconds))
         for words in artifact.meta.get("warnings", ()) if cached else ():
@@ -116,6 +121,20 @@ def _execute(
             )
         )
     return artifacts, records
+
+
+@contextmanager
+def _told_where(step: Step, kept: bool) -> Iterator[None]:
+    """Errors of ``step`` begin with what in the recipe asks for it; ``kept``: steps before it are in the store."""
+    try:
+        yield
+    except (CompressError, EdgeRuntimeError) as error:
+        words = str(error)
+        if not words.startswith(f"{step.where}."):  # such as "teacher.huggingface: ..."
+            words = f"{step.where}: {words}"
+        ending = "\nwhat was made before is kept in the store: a corrected recipe goes on from there"
+        error.args = (words + ending * kept, *error.args[1:])  # in place: the class says how a run ends
+        raise
 
 
 def _maker(step: Step, inputs: dict[str, Artifact], context: Context) -> Callable[[Path], dict]:

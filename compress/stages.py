@@ -31,9 +31,8 @@ from compress.progress import Emit, Event
 from compress.prune.structured import prune
 from compress.quantize import max_drop
 from compress.quantize import quantize as run_method
-from compress.quantize.checks import emulate, saturation
-from compress.quantize.checks.coverage import int8_coverage
-from compress.quantize.graph import qdq
+from compress.quantize.checks.finished import examine
+from compress.quantize.graph.to_openvino import to_openvino
 from compress.quantize.job import Job
 from compress.recipe import Distill, Measure, Prune, Quantize, Recipe
 from compress.store import Artifact
@@ -181,45 +180,18 @@ def quantize(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
         **context.progress(step),
     )
     if "trained" in inputs:
-        qdq.to_openvino(job.onnx, job.out)
+        to_openvino(job.onnx, job.out)
         story = ["the trained ONNX file, converted"]
     else:
         story = run_method(job)
-    coverage = int8_coverage(job.out, scheme, kept=job.kept)
-    meta: Meta = {key: source.meta[key] for key in ("params", "macs")}
-    if scheme is None:
-        story.append(f"weights are stored as {coverage.weight_words}")
-    else:
-        meta["coverage"] = asdict(coverage)
-        story += [scheme.words, *coverage.lines]
-    if settings.to == "int8" and not coverage.complete:
-        say(coverage.words)
-    if scheme is not None and settings.method != "dynamic" and coverage.int8:
-        story += _saturation(job, meta)
+    facts, told = examine(job)
+    story += told
+    meta: Meta = {key: source.meta[key] for key in ("params", "macs")} | facts
     if settings.max_drop is not None:
         control = max_drop.control(job)
         meta["max_drop"] = {"limit": settings.max_drop, "met": control.met, "high": control.high}
         story += control.story
     return {**meta, "warnings": warnings, "story": story}
-
-
-def _saturation(job: Job, meta: Meta) -> list[str]:
-    """Whether integer sums overflow: predicted where the scheme was forced on the target, seen where it runs here."""
-    story = []
-    if job.scheme.saturates and job.runtime == "onnxruntime":
-        validation = job.data.validation
-        prediction = emulate.predict(job.out, validation.inputs, validation.labels, job.scheme.accumulate)
-        meta["prediction"] = asdict(prediction)
-        job.say(prediction.words)
-        story.append(prediction.words)
-    # Files with s8 activations are for ARM and GPUs, whose kernels this machine does not have.
-    if job.runtime in ("onnxruntime", "openvino") and job.scheme.activations == "u8":
-        saturated = saturation.detect(job.out, job.calibration)
-        meta["saturation"] = asdict(saturated)
-        story.append(saturated.words)
-        if saturated.saturates:
-            job.say(saturated.words)
-    return story
 
 
 def evaluate(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from compress.data.dataset import SPLITS, Dataset, Split, carve
+from compress.data.dataset import SPLITS, Dataset, Split, carve, for_empty
 from compress.errors import DataError
 
 LAYOUTS = ("NHW", "NHWC", "NCHW")
@@ -44,7 +44,7 @@ def from_arrays(
         if len(found) == 2:
             x, y = (np.asarray(arrays[key]) for key in keys)
             if not x.size and not y.size:
-                raise DataError(f"{where}: {' and '.join(keys)} are empty; {_for_empty(split)}")
+                raise DataError(f"{where}: {' and '.join(keys)} are empty; {for_empty(split)}")
             splits[split] = _split(x, y, *keys, where, layout)
         elif found or split in ("train", "test"):
             missing = " and ".join(sorted(set(keys) - set(found)))
@@ -84,7 +84,7 @@ def check(dataset: Dataset, where: str = "") -> None:
     for name in SPLITS:
         split: Split = getattr(dataset, name)
         if not len(split):
-            raise DataError(f"{where}: the {name} split is empty; {_for_empty(name)}")
+            raise DataError(f"{where}: the {name} split is empty; {for_empty(name)}")
         if split.inputs.ndim != 4 or split.inputs.dtype not in (np.uint8, np.float32):
             raise DataError(
                 f"{where}: {name} inputs are {split.inputs.dtype} of shape {split.inputs.shape}; "
@@ -106,15 +106,6 @@ def check(dataset: Dataset, where: str = "") -> None:
                 f"{where}: {name} labels go from {low} to {high}, but with {len(dataset.classes)} classes "
                 f"they must be 0 to {len(dataset.classes) - 1}"
             )
-
-
-def _for_empty(split: str) -> str:
-    if split in ("train", "test"):
-        return "it needs samples"
-    return (
-        f"put samples in that are in no other split, or leave it out of the data: data.{split}, at least 1, says how "
-        "many are then carved from train"
-    )
 
 
 def _split(x: np.ndarray, y: np.ndarray, x_key: str, y_key: str, where: str, layout: str | None) -> Split:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,7 +49,10 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Four splits of one task. ``dropped``: samples removed because a more protected split holds the same input."""
+    """Four splits of one task.
+
+    ``dropped``: samples removed because a more protected split holds the same input; ``warnings`` says which.
+    """
 
     name: str
     train: Split
@@ -58,6 +62,7 @@ class Dataset:
     classes: tuple[str, ...]
     licence: str = "unknown"
     dropped: int = 0
+    warnings: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -104,18 +109,37 @@ def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 def make_disjoint(dataset: Dataset) -> Dataset:
     """Drop from each split what a more protected one holds too (test, then validation, calibration, train).
 
-    Test is never touched; everything else gives way, so no reported figure rests on a sample seen before.
+    Test is never touched; everything else gives way, so no reported figure rests on a sample seen before. What is
+    dropped is counted and told. Raises :class:`DataError` where nothing of a split would be left.
     """
-    seen = set(dataset.test.hashes().tolist())
-    dropped, kept = 0, {}
+    dropped, kept, warnings = 0, {"test": dataset.test}, list(dataset.warnings)
+    home = dict.fromkeys(dataset.test.hashes().tolist(), "test")  # the most protected split of every input
     for name in ("validation", "calibration", "train"):
         split: Split = getattr(dataset, name)
         hashes = split.hashes().tolist()
-        mask = np.array([h not in seen for h in hashes], dtype=bool)
-        seen.update(hashes)
-        dropped += int((~mask).sum())
-        kept[name] = split if mask.all() else split.take(mask)
-    return replace(dataset, **kept, dropped=dataset.dropped + dropped)
+        found = Counter(home[h] for h in hashes if h in home)
+        if found:
+            also = " and ".join(f"{count:,} also in {other}" for other, count in found.items())
+            fact = f"{dataset.name}: of the {len(split):,} {name} inputs, {also}"
+            if found.total() == len(split):
+                raise DataError(f"{fact}, so that none is left; {for_empty(name)}")
+            warnings.append(f"{fact}: left out of {name}, so that no figure rests on samples seen before")
+            split = split.take(np.array([h not in home for h in hashes]))
+        for h in hashes:
+            home.setdefault(h, name)
+        dropped += found.total()
+        kept[name] = split
+    return replace(dataset, **kept, dropped=dataset.dropped + dropped, warnings=tuple(warnings))
+
+
+def for_empty(split: str) -> str:
+    """What to do about a split without samples."""
+    if split in ("train", "test"):
+        return "it needs samples" + " that are in no other split" * (split == "train")
+    return (
+        f"put samples in that are in no other split, or leave it out of the data: data.{split}, at least 1, says how "
+        "many are then carved from train"
+    )
 
 
 def check_disjoint(dataset: Dataset) -> None:

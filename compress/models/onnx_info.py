@@ -13,6 +13,7 @@ from onnx import ValueInfoProto, helper
 from compress.data.dataset import Dataset
 from compress.errors import ModelError
 from compress.models.counts import count_onnx
+from compress.targets.onnx_domains import foreign
 
 Shape = tuple[int | None, ...]
 
@@ -40,7 +41,8 @@ class OnnxInfo:
 
 
 def info(path: Path) -> OnnxInfo:
-    """Read ``path``, running nothing. Raises :class:`ModelError` if it is damaged or has several inputs or outputs."""
+    """Read ``path``, running nothing. Raises :class:`ModelError` if it is damaged, has several inputs or outputs, or
+    operators that no runtime knows."""
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
     try:
@@ -48,6 +50,8 @@ def info(path: Path) -> OnnxInfo:
         model = onnx.load(path, load_external_data=False)
     except (onnx.checker.ValidationError, DecodeError, OSError) as error:
         raise ModelError(f"{path}: not a valid ONNX file ({str(error).strip().splitlines()[0]})") from error
+    if why := foreign(path):
+        raise ModelError(f"{path}: {why}")
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [_tensor(value) for value in model.graph.input if value.name not in weights]
     outputs = [_tensor(value) for value in model.graph.output]

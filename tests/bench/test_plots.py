@@ -109,6 +109,22 @@ def test_every_one_of_many_points_close_together_has_a_readable_label(results, c
         assert name in words or (number in words and f"{number}  {name}" in words)
 
 
+@pytest.mark.parametrize(("count", "numbered"), [(5, False), (6, True)])
+def test_latencies_and_sizes_of_many_alternatives_are_numbered_alike(results, count, numbered):
+    crowd = [replace(v, size=1000 * (index + 1)) for index, v in enumerate(_crowd(results, count, 0.5))]
+    for draw in (accuracy_latency, accuracy_size):
+        words = [name for name, _ in _texts(draw(crowd))]
+        assert ("1  quantize-0 mse" in words, "quantize-0 mse" in words) == (numbered, not numbered)
+
+
+@pytest.mark.parametrize(("count", "spread"), [(6, 0.001), (6, 0.003), (8, 0.003), (8, 0.01)])
+def test_numbers_side_by_side_are_not_read_as_one(results, count, spread):
+    texts = [(name, box) for name, box in _texts(accuracy_latency(_crowd(results, count, spread))) if name.isdigit()]
+    for i, (_, a) in enumerate(texts):
+        for _, b in texts[i + 1 :]:
+            assert abs(a[3] - b[3]) > 4 or a[2] + 2 < b[0] or b[2] + 2 < a[0]
+
+
 COORDINATES = st.integers(0, 5)
 
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from compress.bench import report, words
+from compress.bench.results import Interval
 from compress.bench.verdict import judge_students
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -77,6 +78,32 @@ def test_every_verdict_budget_line_and_story_is_told(results, html):
     for stage in results.stages:
         for story in stage.story:
             assert story in text
+
+
+def _student_with(results, *, ratio, drop):
+    """The results with the only student's speed and accuracy drop against the teacher replaced."""
+    judged = next(v for v in results.verdicts if v.stage == "student" and v.verdict == "paid")
+    student = next(v for v in results.variants if v.id == judged.variant)
+    drop = replace(student.accuracy.drop_vs_teacher, value=drop[0], low=drop[1], high=drop[2])
+    changed = replace(
+        student,
+        latency=replace(student.latency, ratio_to_teacher=Interval(*ratio)),
+        accuracy=replace(student.accuracy, drop_vs_teacher=drop),
+    )
+    variants = [changed if v is student else v for v in results.variants]
+    return replace(results, variants=variants, verdicts=[judged])
+
+
+def test_the_headline_claims_only_what_the_intervals_support(results):
+    unsure = _student_with(results, ratio=(1.05, 0.37, 1.15), drop=(-0.001, -0.0064, 0.0038))
+    _, numbers = report.headline(unsure)
+    assert "no difference in speed shown (1.05x [0.37, 1.15])" in numbers
+    assert "no difference in accuracy shown (+0.10 [\N{MINUS SIGN}0.38, +0.64])" in numbers
+    assert "speed [0.37, 1.15]" in " ".join("".join(Page(report.render(unsure)).text).split())
+    _, numbers = report.headline(_student_with(results, ratio=(1.05, 1.03, 1.08), drop=(-0.002, -0.003, -0.001)))
+    assert "1.05x the teacher's speed" in numbers
+    assert "+0.20 points of accuracy" in numbers
+    assert "no difference" not in numbers
 
 
 def test_a_failure_is_called_a_failure(results):

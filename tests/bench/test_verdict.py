@@ -59,12 +59,16 @@ def verdict(stage="prune", *, budget=None, features=(), **case):
         (SAME, KEPT, 1000, "did not pay"),
         (SAME, KEPT, 250, "paid"),
         (UNSURE, KEPT, 1000, "cannot tell"),
-        (UNSURE, KEPT, 250, "paid"),
+        (UNSURE, KEPT, 250, "cannot tell"),
+        ((0.86, 0.49, 1.06), KEPT, 250, "cannot tell"),
+        ((1.08, 0.28, 1.38), KEPT, 250, "cannot tell"),
+        ((1.05, 0.99, 1.15), KEPT, 250, "paid"),
         (SLOWER, KEPT, 1000, "did not pay"),
         (SLOWER, KEPT, 250, "did not pay"),
-        (SLIGHTLY_SLOWER, KEPT, 250, "paid"),
+        (SLIGHTLY_SLOWER, KEPT, 250, "cannot tell"),
+        ((0.985, 0.982, 0.99), KEPT, 250, "paid"),
         (SAME, GAINED, 1000, "paid"),
-        (UNSURE, GAINED, 1000, "paid"),
+        (UNSURE, GAINED, 1000, "cannot tell"),
         (SAME, (-0.001, -0.0015, -0.0005), 1000, "did not pay"),
         (SLOWER, GAINED, 1000, "did not pay"),
         ((1.015, 1.01, 1.018), KEPT, 1000, "did not pay"),
@@ -77,6 +81,21 @@ def test_verdict_follows_the_rules(speed, lost, size, expected):
 def test_slower_but_smaller_pays_when_the_budget_limits_size():
     assert verdict(speed=SLOWER, lost=KEPT, size=250, budget={"size": 300}).verdict == "paid"
     assert verdict(speed=SLOWER, lost=KEPT, size=250, budget={"latency": 1, "size": None}).verdict == "did not pay"
+
+
+@pytest.mark.parametrize("speed", [FAST, SAME, UNSURE, (0.86, 0.49, 1.06), SLIGHTLY_SLOWER, SLOWER])
+def test_a_less_certain_speed_is_never_judged_better(speed):
+    order = ["did not pay", "cannot tell", "paid"]
+    wider = (speed[0], 0.9 * speed[1], speed[2])
+    sure, unsure = (verdict(speed=s, lost=KEPT, size=250).verdict for s in (speed, wider))
+    assert order.index(unsure) <= order.index(sure)
+
+
+def test_a_slowdown_that_is_not_excluded_is_told():
+    said = verdict(speed=(0.86, 0.49, 1.06), lost=KEPT, size=250)
+    assert "too uncertain to call faster or to exclude that it is slower" in said.reason
+    assert "it may be slower, and the budget asks for no gain in size" in said.reason
+    assert verdict(speed=(0.86, 0.49, 1.06), lost=KEPT, size=250, budget={"size": 300}).verdict == "paid"
 
 
 def test_less_memory_alone_pays():
@@ -92,10 +111,10 @@ def test_margin_is_the_budgets_accuracy_drop_and_the_default_is_said():
 
 
 def test_int8_that_is_no_faster_is_explained_by_the_cpu_and_kept_for_its_size():
-    case = {"stage": "quantize", "precision": "int8", "speed": SLIGHTLY_SLOWER, "lost": KEPT, "size": 256}
+    case = {"stage": "quantize", "precision": "int8", "speed": SAME, "lost": KEPT, "size": 256}
     said = verdict(features=("avx2",), **case)
     assert said.verdict == "paid"
-    for words in ("0.97x [0.95, 0.99] the speed of fp32 here", "this CPU has no VNNI", "3.91x smaller", "for its size"):
+    for words in ("1.00x [0.99, 1.01] the speed of fp32 here", "this CPU has no VNNI", "3.91x smaller", "for its size"):
         assert words in said.reason
     assert "although this CPU has VNNI" in verdict(features=("avx2", "avx512_vnni"), **case).reason
     assert "no dot-product instructions" in verdict(features=("asimd",), **case).reason

@@ -209,6 +209,16 @@ def test_an_onnx_teacher_that_is_quantized_already_is_refused_by_its_own_name(gi
     assert load_recipe(given(dtype, stages="[]")).teacher.onnx == "mine.onnx"  # it can be measured
 
 
+def test_an_onnx_teacher_with_an_unknown_operator_is_refused_at_its_line(given):
+    path = given(np.float32)
+    model = onnx.load(path.with_name("mine.onnx"))
+    model.graph.node[0].domain = "my.own"
+    model.opset_import.append(helper.make_opsetid("my.own", 1))
+    onnx.save(model, path.with_name("mine.onnx"))
+    with pytest.raises(RecipeError, match=r":3: teacher\.onnx: mine\.onnx: operator \w+ of domain 'my\.own'"):
+        load_recipe(path)
+
+
 def test_a_float_onnx_teacher_may_be_quantized_and_a_damaged_one_is_named(given):
     path = given(np.float32)
     assert load_recipe(path).stages[0].quantize

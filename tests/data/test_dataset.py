@@ -31,6 +31,11 @@ def test_samples_of_a_more_protected_split_are_dropped_from_the_others():
     assert values == {"validation": [5, 6], "calibration": [4], "train": [1, 2, 3, 3]}
     assert made.test.inputs[:, 0, 0, 0].tolist() == [9, 9]
     assert made.dropped == 4
+    assert [words.split(":")[1] for words in made.warnings] == [
+        " of the 3 validation inputs, 1 also in test",
+        " of the 2 calibration inputs, 1 also in validation",
+        " of the 6 train inputs, 1 also in calibration and 1 also in test",
+    ]
     check_disjoint(made)
 
 

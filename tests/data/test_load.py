@@ -166,8 +166,18 @@ def test_too_few_training_samples_to_carve_from_are_named_with_the_file(tmp_path
 def test_a_split_that_was_only_copies_of_test_is_empty_and_named(tmp_path):
     content = arrays()
     content |= {"x_validation": content["x_test"], "y_validation": content["y_test"]}
-    with pytest.raises(DataError, match="the validation split is empty; put samples in that are in no other split"):
+    message = "of the 12 validation inputs, 12 also in test, so that none is left; put samples in that are in no other"
+    with pytest.raises(DataError, match=message):
         load_npz(tmp_path, content)
+
+
+def test_inputs_in_two_splits_are_told_with_their_counts(tmp_path):
+    more = arrays(n=9, seed=1)
+    content = {**arrays(), "x_calibration": more["x_train"], "y_calibration": more["y_train"]}
+    assert load_npz(tmp_path, content).warnings == ()
+    content["x_calibration"][:2] = content["x_test"][:2]
+    (words,) = load_npz(tmp_path, content).warnings
+    assert words.startswith("d: of the 9 calibration inputs, 2 also in test: left out of calibration")
 
 
 def test_an_unknown_source_suggests_the_nearest_one(tmp_path):

@@ -56,6 +56,8 @@ def test_the_page_needs_nothing_else_and_shows_every_layer(told):
 def test_json_ends_with_the_rankings(told):
     events = [json.loads(line) for line in told[1].splitlines()]
     assert events[-1]["event"] == "result"
+    started = [event["message"] for event in events if event["event"] == "start"]
+    assert all(message.startswith("40 of ") for message in started if "validation samples" in message)
     assert len(events[-1]["rankings"][0]["layers"]) == 3
 
 

@@ -178,3 +178,19 @@ def test_a_teacher_that_does_not_fit_the_data_is_refused(tmp_path, options, data
 def test_several_outputs_are_refused(tmp_path):
     with pytest.raises(ModelError, match=r"exactly one output is expected, it has 2 \(y0, y1\)"):
         info(write(tmp_path / "m.onnx", outputs=2))
+
+
+def test_an_operator_of_an_unknown_domain_is_named(tmp_path):
+    nodes = [helper.make_node("Foo", ["input"], ["y"], domain="my.own", name="odd")]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4]) for name in ("input", "y")]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:])
+    versions = [helper.make_opsetid("", 20), helper.make_opsetid("my.own", 1)]
+    model = helper.make_model(graph, opset_imports=versions, ir_version=10)
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match=r"m\.onnx: operator Foo of domain 'my\.own' \(node 'odd'\) is known to no"):
+        info(tmp_path / "m.onnx")
+    # With its definition in the file it is no stranger.
+    body = [helper.make_node("Relu", ["a"], ["b"])]
+    model.functions.append(helper.make_function("my.own", "Foo", ["a"], ["b"], body, versions[:1]))
+    onnx.save(model, tmp_path / "m.onnx")
+    assert info(tmp_path / "m.onnx").output.shape == (None, 4)

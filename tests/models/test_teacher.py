@@ -1,6 +1,7 @@
 """Teachers from checkpoints of all kinds, fresh networks, and transformers."""
 
 import pickle
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -364,3 +365,13 @@ def test_settings_need_only_look_like_the_recipes(tmp_path):
     )
     model, _ = load_teacher(settings, tmp_path, dataset())
     assert logits(model, dataset()).shape == (6, 3)
+
+
+def test_loading_a_transformers_teacher_writes_nothing_to_the_terminal(tmp_path, capfd):
+    write(tmp_path / "hf", next(iter(CONFIGS)))
+    processor().save_pretrained(tmp_path / "hf")
+    capfd.readouterr()
+    with warnings.catch_warnings(record=True) as warned:
+        load_teacher(Teacher(huggingface="hf"), tmp_path, dataset(channels=3))
+    assert tuple(capfd.readouterr()) == ("", "")
+    assert not warned

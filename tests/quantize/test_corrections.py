@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from compress.models.normalize import Normalized
+from compress.quantize import quantize
 from compress.quantize.checks.coverage import int8_coverage
 from compress.quantize.corrections import bias, layerwise, rounding
 from compress.quantize.graph import onnxruntime, qdq, ranges
@@ -107,6 +109,29 @@ def test_learned_rounding_lowers_the_error_of_the_logits(graphs, small_data):
     inputs = small_data.test.inputs  # not the samples it learned on
     assert graphs.error(learned, inputs) < 0.9 * graphs.error(nearest, inputs)
     assert int8_coverage(graphs.folder / "model.onnx").complete
+
+
+def test_both_corrections_report_layer_by_layer(graphs):
+    model, seen = graphs.quantized(), []
+    rounding.learn(model, graphs.original, graphs.samples[:8], SCHEME, lambda *done: seen.append(done))
+    bias.correct(model, graphs.original, graphs.samples[:8], lambda *done: seen.append(done))
+    assert seen == 2 * [(done, 8) for done in range(1, 9)]
+
+
+def test_a_recipe_with_corrections_reports_their_progress(job, exported):
+    seen = []
+    task = job(exported, "onnxruntime", samples=8, rounding="learned")
+    quantize(replace(task, on_batch=lambda *done: seen.append(done)))
+    assert seen.count((8, 8)) == 2
+
+
+def test_many_layers_without_a_bias_are_told_by_the_first_six(graphs):
+    model = graphs.quantized()
+    for layer in qdq.layers(model):
+        layer.node.replace_input_with(2, None)
+    told = bias.correct(model, graphs.original, graphs.samples[:8])[1]
+    assert told.count(", ") == 5
+    assert told.endswith(" and 2 more: no bias of their own")
 
 
 def test_learned_rounding_is_deterministic(graphs):

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from compress import quiet
 from compress.errors import ModelError
 from compress.models.spec import HUGGINGFACE, ModelSpec, Normalization
 from compress.recipe_names import located
@@ -39,9 +40,10 @@ def load(name: str, folder: Path, normalize: Normalization | None, pixels: bool)
     local = located(name, folder)
     source = str(local) if local.is_dir() else name
     try:
-        model, report = transformers.AutoModelForImageClassification.from_pretrained(
-            source, trust_remote_code=False, output_loading_info=True
-        )
+        with quiet.pytorch(), quiet.transformers():  # the first model imports torchao
+            model, report = transformers.AutoModelForImageClassification.from_pretrained(
+                source, trust_remote_code=False, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError) as error:
         hint = "" if local.is_dir() else f" (there is no folder {local} either)"
         raise ModelError(f"teacher.huggingface: {source}: cannot be loaded{hint}: {_first_line(error)}") from error
@@ -63,7 +65,8 @@ def from_config(config: dict[str, Any]) -> Classifier:
     transformers = _transformers()
     try:
         settings = transformers.AutoConfig.for_model(**config)
-        return Classifier(transformers.AutoModelForImageClassification.from_config(settings).float())
+        with quiet.pytorch():
+            return Classifier(transformers.AutoModelForImageClassification.from_config(settings).float())
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"transformers cannot build the saved {config.get('model_type')} config: {error}") from error
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compress.errors import QuantizationError
+from compress.quantize.checks.coverage_reasons import ACTIVATIONS, WEIGHTS_ONLY
 from compress.quantize.checks.covered import NO_WEIGHTS, Coverage, Layer
+from edge_runtime import machine
 
 if TYPE_CHECKING:
     import openvino
@@ -29,6 +31,12 @@ MOVING = (
 )
 """Operators that low-precision transformations carry integers through."""
 
+SCALES_ACTIVATIONS = ("avx512_vnni", "avx_vnni", "amx_int8")
+"""Features of a CPU with one of which the plugin may multiply integer weights by activations that it scales as they
+come."""
+
+NOT_ABLE = "OpenVINO scales activations as they come on CPUs with VNNI or AMX, and this CPU has neither"
+
 TYPES = {"i8": "int8", "u8": "int8", "i4": "int4", "u4": "int4", "f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 
@@ -44,13 +52,15 @@ def read(path: Path, kept: Mapping[str, str]) -> Coverage:
         raise QuantizationError(f"{path}: openvino {openvino.__version__} does not load this file: {error}") from error
     made = [_Made(node) for node in compiled.get_runtime_model().get_ordered_ops()]
     kernels = [node for node in made if node.layer in KERNELS]
+    weight_bytes = _weight_bytes(model)
+    compressed = {"int8", "int4"} & set(weight_bytes) and not any(_is_quantizer(node) for node in model.get_ops())
     layers = []
     for node in model.get_ordered_ops():
         if node.get_type_name() in LAYERS:
             name = node.get_friendly_name()
             kernel = next((kernel for kernel in kernels if kernel.came_from(name)), None)
             integer = kernel is not None and kernel.int8
-            why = "" if integer else _reason(node, kept)
+            why = "" if integer else _reason(node, kept, bool(compressed))
             shown = None if kernel is None else kernel.layer
             layers.append(Layer(name, node.get_type_name(), shown, integer, _weights_of(node), why))
     quantizers = [node for node in made if node.layer == "FakeQuantize"]
@@ -61,7 +71,7 @@ def read(path: Path, kept: Mapping[str, str]) -> Coverage:
         layers=tuple(layers),
         # Those that give integers are the entrance from floats.
         unfused=tuple(f"FakeQuantize {node.name} gives floats" for node in quantizers if not node.gives_integers),
-        weight_bytes=_weight_bytes(model),
+        weight_bytes=weight_bytes,
         seen=f"the graph that openvino {openvino.__version__.split('-')[0]} makes of it on this machine",
     )
 
@@ -86,16 +96,20 @@ class _Made:
         return any(original == name or original.startswith(f"{name}/") for original in self._originals)
 
 
-def _reason(node: openvino.Node, kept: Mapping[str, str]) -> str:
+def _reason(node: openvino.Node, kept: Mapping[str, str], compressed: bool) -> str:
+    """``compressed``: the file has integer weights only."""
     name, weights = node.get_friendly_name(), _weights_of(node)
     if name in kept:
         return f"kept in float on purpose: {kept[name]}"
     inside = _quantizes(node.input_value(0).get_node())
     weighed = weights in ("int8", "int4") or _quantizes(node.input_value(1).get_node())
+    if compressed and weights == "none":
+        return ACTIVATIONS
     if not inside and not weighed:
         return "no FakeQuantize before it: the quantizer left it out"
     if not inside:
-        return "only its weights are quantized, and turned back to floats to compute"
+        able = node.get_type_name() != "MatMul" or set(SCALES_ACTIVATIONS) & set(machine.detect().features)
+        return WEIGHTS_ONLY if able else f"{WEIGHTS_ONLY}: {NOT_ABLE}"
     if not weighed:
         return "its second input is not quantized" if weights == "none" else f"its weights are {weights}"
     if weights == "int4":
@@ -103,11 +117,15 @@ def _reason(node: openvino.Node, kept: Mapping[str, str]) -> str:
     return "it is quantized on both sides, but OpenVINO has no int8 kernel for it on this CPU"
 
 
+def _is_quantizer(node: openvino.Node) -> bool:
+    return node.get_type_name() == "FakeQuantize"
+
+
 def _quantizes(node: openvino.Node) -> bool:
     """Whether integers arrive here: from a FakeQuantize, or 8-bit inputs, through operators that only move values."""
     while node.get_type_name() in MOVING:
         node = node.input_value(0).get_node()
-    if node.get_type_name() == "FakeQuantize":
+    if _is_quantizer(node):
         return node.get_attributes()["levels"] <= 256
     return False
 

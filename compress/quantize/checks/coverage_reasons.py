@@ -30,6 +30,11 @@ NEEDS_OUTPUT = ("Conv", "ConvTranspose")
 
 LEFT_OUT = "no QuantizeLinear / DequantizeLinear around it: the quantizer left it out"
 WEIGHTS_ONLY = "only its weights are quantized, and turned back to floats to compute"
+ACTIVATIONS = "it multiplies two activations, and only constant weights are quantized in this file"
+DYNAMIC_CONVOLUTION = (
+    "`method: dynamic` leaves convolutions in float, as ONNX Runtime's integer ones of this kind are several times "
+    "slower; `method: static` makes them int8"
+)
 
 
 def weights_of(node: ir.Node) -> str:
@@ -39,7 +44,8 @@ def weights_of(node: ir.Node) -> str:
     value = node.inputs[3 if node.op_type in ("QLinearConv", "QLinearMatMul", "QGemm") else 1]
     while value is not None and value.const_value is None and (maker := value.producer()) is not None:
         # Through DequantizeLinear, and through what is folded while loading.
-        if maker.op_type not in ("QuantizeLinear", "DequantizeLinear", "Transpose", "Cast", "Identity", "Constant"):
+        passed = ("QuantizeLinear", "DequantizeLinear", "Transpose", "Cast", "Identity", "Constant")
+        if maker.op_type not in passed and not _widens(maker):
             return "none"
         if maker.op_type == "Constant":
             break
@@ -61,7 +67,7 @@ def float_reason(node: ir.Node, scheme: Scheme | None, kept: Mapping[str, str], 
     if weights == "float16":
         return "its weights are 16-bit floats"
     if not inside and not weighed:
-        return LEFT_OUT
+        return _untouched(node, weights)
     if node.op_type in WITHOUT_KERNEL or (scheme is not None and node.op_type not in scheme.operators):
         return f"{node.op_type} has no int8 kernel in ONNX Runtime"
     if not inside:
@@ -98,6 +104,20 @@ def tensorrt_reason(node: ir.Node, kept: Mapping[str, str], name: str) -> str:
 def dequantized(value: ir.Value | None) -> bool:
     maker = None if value is None else value.producer()
     return maker is not None and maker.op_type == "DequantizeLinear"
+
+
+def _widens(node: ir.Node) -> bool:
+    """Whether it scales integer weights that a Cast made floats."""
+    maker = node.inputs[0].producer() if node.op_type == "Mul" and node.inputs[0] is not None else None
+    return maker is not None and maker.op_type == "Cast" and node.inputs[1].const_value is not None
+
+
+def _untouched(node: ir.Node, weights: str) -> str:
+    """Without pairs on either side: files of dynamic int8, and of integer weights, have none anywhere."""
+    dynamic = any(other.op_type == "DynamicQuantizeLinear" for other in node.graph)
+    if weights == "int8":
+        return DYNAMIC_CONVOLUTION if dynamic and node.op_type in NEEDS_OUTPUT else WEIGHTS_ONLY
+    return ACTIVATIONS if dynamic and weights == "none" else LEFT_OUT
 
 
 def _output_reason(node: ir.Node) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -61,6 +62,12 @@ class Coverage:
         listed = ", ".join(f"{count} {operator}" for operator, count in self.floating.items())
         left = f"; still float: {listed}" if listed else ""
         return f"{quick} of {quick + slow} convolutions and matrix products run in int8{left}"
+
+    @property
+    def warning(self) -> str:
+        """The words with the most frequent reason of a layer in float."""
+        reasons = Counter(layer.why for layer in self.layers if not layer.int8).most_common(1)
+        return self.words + "".join(f" ({count} of them: {why})" for why, count in reasons)
 
     @property
     def lines(self) -> list[str]:

@@ -1,7 +1,9 @@
 """Two rewrites of an OpenVINO IR that tell what its int8 kernels do to sums.
 
-``literal``: every FakeQuantize becomes the elementwise operators of its definition. The low-precision transformations,
-which turn FakeQuantize into integers, find none, and the CPU plugin computes in float what the file says.
+``literal``: every FakeQuantize of at most 256 levels gets 257, the same ones and unused ones above. The low-precision
+transformations, which turn FakeQuantize into integers, pass over such a number, and the CPU plugin computes in float
+what the file says. (Elementwise operators instead, as in the definition, are more than its kernels can append: a
+transformer's products did not compile.)
 
 ``halved``: every int8 weight at half its size with twice its scale. The network stays nearly the same, but no sum of
 two products overflows 16 bits any more.
@@ -21,23 +23,24 @@ from compress.targets.openvino import save
 if TYPE_CHECKING:
     import openvino
 
+LEVELS = 257
+"""Least number of levels that does not fit 8 bits."""
+
 
 def write_literal(path: Path, out: Path) -> None:
-    """Write the IR ``path`` without FakeQuantize."""
+    """Write the IR ``path`` so that the CPU plugin multiplies no integers."""
     import openvino
     from openvino import opset13 as ops
     from openvino.utils import replace_node
 
     model = openvino.Core().read_model(path)
     for node in model.get_ordered_ops():
-        if node.get_type_name() != "FakeQuantize":
+        if node.get_type_name() != "FakeQuantize" or (levels := node.get_attributes()["levels"]) >= LEVELS:
             continue
         value, low, high, out_low, out_high = node.input_values()
-        steps = ops.constant(np.float32(node.get_attributes()["levels"] - 1))
-        inside = ops.subtract(ops.minimum(ops.maximum(value, low), high), low)
-        level = ops.round(ops.multiply(inside, ops.divide(steps, ops.subtract(high, low))), "half_to_even")
-        step = ops.divide(ops.subtract(out_high, out_low), steps)
-        replace_node(node, ops.add(ops.multiply(level, step), out_low))
+        longer = ops.constant(np.float32((LEVELS - 1) / (levels - 1)))
+        ends = [ops.add(a, ops.multiply(ops.subtract(b, a), longer)) for a, b in ((low, high), (out_low, out_high))]
+        replace_node(node, ops.fake_quantize(ops.minimum(value, high), low, ends[0], out_low, ends[1], LEVELS))
     model.validate_nodes_and_infer_types()
     save(model, out)
 

@@ -1,7 +1,7 @@
 """Does this machine compute what the quantized file says?
 
 A quantized file can be run literally: values are rounded to their 8 bits, but computed in float, so that sums cannot
-overflow. ONNX Runtime does so when it optimises nothing, OpenVINO when FakeQuantize is spelled out
+overflow. ONNX Runtime does so when it optimises nothing, OpenVINO when a file has more than 256 levels
 (``openvino_literal.py``). The default session runs int8 kernels. Where these agree up to rounding, the kernels are
 exact; where they do not, sums saturate, and the model answers differently here than the file says (and than on hardware
 with wider sums).

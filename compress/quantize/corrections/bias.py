@@ -11,11 +11,14 @@ over their error down to 20 dB, while leaving the invisible out took them up to 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx_ir as ir
 
 from compress.quantize.corrections import layerwise
 from compress.quantize.graph import qdq
+from compress.suggest import few
 
 LARGEST = 2**31 - 1
 """Of an int32 bias."""
@@ -24,14 +27,20 @@ ENOUGH = 20
 """Seen outputs of a channel below which its correction fades: the mean of a few is mostly noise."""
 
 
-def correct(quantized: ir.Model, original: ir.Model, samples: np.ndarray) -> list[str]:
+def correct(
+    quantized: ir.Model,
+    original: ir.Model,
+    samples: np.ndarray,
+    on_layer: Callable[[int, int], None] = layerwise.silent,
+) -> list[str]:
     """Correct the biases of the QDQ graph ``quantized`` in place; ``original``: the float graph it was made from.
 
-    ``samples``: raw calibration inputs, of which :func:`layerwise.few` are used. Returns lines for the report.
+    ``samples``: raw calibration inputs, of which :func:`layerwise.few` are used. ``on_layer(done, total)`` reports
+    progress. Returns lines for the report.
     """
     chosen = layerwise.few(samples, original)
     corrected, without = 0, []
-    for step in layerwise.walk(quantized, original, chosen):
+    for step in layerwise.walk(quantized, original, chosen, on_layer):
         if not _has_its_own_bias(step.layer):
             without.append(step.layer.name)
             continue
@@ -43,7 +52,7 @@ def correct(quantized: ir.Model, original: ir.Model, samples: np.ndarray) -> lis
         f"bias correction: the mean error of {corrected} layers, over {len(chosen)} samples, went into their biases"
     ]
     if without:
-        story.append(f"bias correction left out {', '.join(without)}: no bias of their own")
+        story.append(f"bias correction left out {few(without, layerwise.SHOWN)}: no bias of their own")
     return story
 
 

@@ -10,7 +10,7 @@ Pairs are not fused: a QDQ graph computes literally what it says, without int8 k
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,9 @@ from compress.quantize.graph import qdq
 
 SAMPLES = 128
 """How many samples are walked at most, so that memory does not grow with the calibration set."""
+
+SHOWN = 6
+"""Names of layers told in one line."""
 
 ACTIVATIONS = 1 << 28
 """Bytes that one sample's largest activations may take times samples: large pictures get fewer of them."""
@@ -128,21 +131,29 @@ class Step:
     pieces: Pieces
 
 
-def walk(quantized: ir.Model, original: ir.Model, samples: np.ndarray) -> Iterator[Step]:
+def silent(done: int, total: int) -> None:
+    """Reports to nobody."""
+
+
+def walk(
+    quantized: ir.Model, original: ir.Model, samples: np.ndarray, on_layer: Callable[[int, int], None] = silent
+) -> Iterator[Step]:
     """A step for every layer of ``quantized`` in topological order.
 
     The caller may change the layer's weights and bias: they are read only when the next layer is due. ``samples``: raw
     inputs, few enough to hold the activations between two layers of all of them (see :func:`few`).
+    ``on_layer(done, total)`` reports progress.
     """
     twins = {node.name: node for node in original.graph if node.op_type in qdq.WEIGHTED}
     pairs = [(layer, twins[layer.name]) for layer in qdq.layers(quantized) if layer.name in twins]
     due = [value for _, twin in pairs for value in (twin.outputs[0], _activation(twin)) if value is not None]
     feeds = {"input": np.ascontiguousarray(samples)}
     left, right = Pieces(quantized, feeds), Pieces(original, feeds, due)
-    for layer, twin in pairs:
+    for done, (layer, twin) in enumerate(pairs, start=1):
         [incoming], activation = left.compute(layer.node.inputs[0]), _activation(twin)
         target, *behind = right.compute(*(v for v in (twin.outputs[0], activation) if v is not None))
         yield Step(layer, twin, incoming, target, behind[0] if behind else None, left)
+        on_layer(done, len(pairs))
 
 
 def _activation(node: ir.Node) -> ir.Value | None:

@@ -14,7 +14,7 @@ every step. And as channels do not mix in it, one that learning does not help ke
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from compress.quantize.corrections import layerwise
 from compress.quantize.graph import qdq
+from compress.suggest import few
 
 if TYPE_CHECKING:
     from compress.targets.scheme import Scheme
@@ -48,16 +49,22 @@ POSITIONS = 1 << 15
 """Output positions that a layer's matrices are summed over at most; more say the same again."""
 
 
-def learn(quantized: ir.Model, original: ir.Model, samples: np.ndarray, scheme: Scheme) -> list[str]:
+def learn(
+    quantized: ir.Model,
+    original: ir.Model,
+    samples: np.ndarray,
+    scheme: Scheme,
+    on_layer: Callable[[int, int], None] = layerwise.silent,
+) -> list[str]:
     """Round the weights of the QDQ graph ``quantized`` anew, in place; ``original``: the float graph it was made from.
 
-    ``samples``: raw calibration inputs, of which :func:`layerwise.few` are used. Deterministic. Returns lines for the
-    report.
+    ``samples``: raw calibration inputs, of which :func:`layerwise.few` are used. ``on_layer(done, total)`` reports
+    progress. Deterministic. Returns lines for the report.
     """
     limit = 64 if scheme.weight_bits == 7 else 127
     chosen = layerwise.few(samples, original)
     shares, left = [], []
-    for step in layerwise.walk(quantized, original, chosen):
+    for step in layerwise.walk(quantized, original, chosen, on_layer):
         layer, twin = step.layer, step.twin
         columns = _columns(layer.node, twin, step.incoming)
         if columns is None:
@@ -77,7 +84,8 @@ def learn(quantized: ir.Model, original: ir.Model, samples: np.ndarray, scheme: 
     ]
     if left:
         story.append(
-            f"learned rounding left out {', '.join(left)}: it knows 1-D and 2-D convolutions and matrix products"
+            f"learned rounding left out {few(left, layerwise.SHOWN)}: it knows 1-D and 2-D convolutions and matrix "
+            "products"
         )
     return story
 

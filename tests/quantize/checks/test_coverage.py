@@ -12,7 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compress.errors import QuantizationError
 from compress.quantize.checks.coverage import int8_coverage
+from compress.quantize.dynamic import quantize_file
+from compress.quantize.weight_only import compress_openvino
 from compress.targets import litert_graph
+from compress.targets import openvino as openvino_export
 from compress.targets.scheme import scheme
 from compress.targets.target import load_target
 
@@ -171,6 +174,42 @@ def test_dynamic_int8_counts_as_int8(tmp_path):
     found = int8_coverage(tmp_path / "dynamic.onnx")
     assert (sum(found.int8.values()), found.floating) == (1, {})
     assert [(layer.operator, layer.int8, layer.weights) for layer in found.layers] == [("MatMulInteger", True, "int8")]
+
+
+def attention(path: Path) -> Path:
+    """A convolution, a product with weights, and one of two activations."""
+    rng = np.random.default_rng(0)
+    constants = {
+        "kernel": rng.standard_normal((16, 4, 3, 3)).astype(np.float32),
+        "weights": rng.standard_normal((7, 16)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["input", "kernel"], ["rows"], name="conv", kernel_shape=[3, 3]),
+        helper.make_node("MatMul", ["rows", "weights"], ["keys"], name="product"),
+        helper.make_node("Transpose", ["keys"], ["turned"], perm=[0, 1, 3, 2]),
+        helper.make_node("MatMul", ["keys", "turned"], ["logits"], name="scores"),
+    ]
+    return write(path, nodes, constants, ("logits",), [4, 9, 9])
+
+
+def test_what_dynamic_int8_leaves_out_on_purpose_says_so(tmp_path):
+    source = attention(tmp_path / "float.onnx")
+    quantize_file(source, tmp_path / "dynamic.onnx", scheme(load_target("x86-avx2"), "onnxruntime"))
+    found = {layer.name: layer for layer in int8_coverage(tmp_path / "dynamic.onnx").layers}
+    assert found["product"].int8
+    assert found["conv"].weights == "int8"
+    assert found["conv"].why.startswith("`method: dynamic` leaves convolutions in float")
+    assert found["scores"].why.startswith("it multiplies two activations")
+    assert {layer.why for layer in int8_coverage(source).layers} == {REASONS["untouched"]}
+
+
+def test_products_of_two_activations_are_told_apart_in_openvino_too(tmp_path):
+    source = attention(tmp_path / "float.onnx")
+    openvino_export.export(source, tmp_path / "float.xml")
+    compress_openvino(tmp_path / "float.xml", tmp_path / "small.xml", 8, 32)
+    *_, product, scores = int8_coverage(tmp_path / "small.xml").layers
+    assert scores.why.startswith("it multiplies two activations")
+    assert product.int8 or product.why.startswith("only its weights are quantized")
 
 
 def test_4_bit_weights_compute_in_float(tmp_path):

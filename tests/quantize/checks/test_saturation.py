@@ -8,9 +8,16 @@ from pathlib import Path
 import numpy as np
 import openvino
 import pytest
+import torch
 from openvino import opset13 as ops
+from torch import nn
+from torch.nn import functional
 
+from compress.models.normalize import Normalized
 from compress.quantize.checks.saturation import Saturation, detect
+from compress.quantize.graph import onnxruntime, ranges
+from compress.quantize.graph.to_openvino import to_openvino
+from compress.targets import onnx as onnx_export
 from compress.targets.scheme import scheme
 from compress.targets.target import load_target
 from edge_runtime.machine import detect as detect_machine
@@ -70,6 +77,37 @@ def test_the_openvino_scheme_chosen_for_this_machine_does_not_saturate(quantized
     found = detect(quantized("this-machine", "openvino"), small_data.test.inputs)
     assert not found.saturates
     assert found.argmax_agreement > 0.99
+
+
+class Attention(nn.Module):
+    """Four heads over patches, as a vision transformer has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.norm = nn.Conv2d(1, 64, 7, stride=7), nn.LayerNorm(64)
+        self.query, self.key, self.value = (nn.Linear(64, 64) for _ in range(3))
+        self.up, self.down, self.head = nn.Linear(64, 128), nn.Linear(128, 64), nn.Linear(64, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        y = self.norm(x)
+        heads = [layer(y).view(-1, 16, 4, 16).transpose(1, 2) for layer in (self.query, self.key, self.value)]
+        x = x + functional.scaled_dot_product_attention(*heads).transpose(1, 2).reshape(-1, 16, 64)
+        return self.head((x + self.down(functional.gelu(self.up(self.norm(x))))).mean(1))
+
+
+def test_the_attention_of_a_transformer_can_be_checked(tmp_path):
+    # FakeQuantizes as elementwise operators were more than OpenVINO's products could append.
+    torch.manual_seed(0)
+    model = Normalized(Attention().eval(), [0.5], [0.3])
+    inputs = np.random.default_rng(1).integers(0, 256, (40, 1, 28, 28)).astype(np.uint8)
+    onnx_export.export(model, inputs[:1], tmp_path / "float.onnx")
+    prepared = onnxruntime.prepare(tmp_path / "float.onnx")
+    chosen = scheme(load_target("this-machine"), "openvino")
+    graph = onnxruntime.build(prepared, ranges.collect(prepared, inputs, "minmax", chosen), chosen)
+    onnxruntime.finish(graph, tmp_path / "int8.onnx")
+    to_openvino(tmp_path / "int8.onnx", tmp_path / "int8.xml")
+    assert not detect(tmp_path / "int8.xml", inputs).saturates
 
 
 def test_saturation_is_told_with_its_size_and_cure():
