@@ -59,11 +59,14 @@ def environment(peer: str) -> Path:
 
 
 @contextmanager
-def process(command: list[str | Path], **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process, and all that it started, until the block ends."""
+def process(
+    command: list[str | Path], *, core: int | None = None, **variables: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process, and all that it started, until the block ends; on one ``core`` of the machine, or on all."""
+    pinned = [] if core is None else ["taskset", "-c", str(core)]
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
-            list(map(str, command)), env=os.environ | variables, stdout=said, stderr=said, start_new_session=True
+            [*pinned, *map(str, command)], env=os.environ | variables, stdout=said, stderr=said, start_new_session=True
         )
         try:
             yield child
@@ -104,7 +107,7 @@ class Own:
 
 
 @contextmanager
-def own(model: Path, pixels: np.ndarray, *options: str) -> Iterator[Own]:
+def own(model: Path, pixels: np.ndarray, *options: str, core: int | None = None) -> Iterator[Own]:
     from compress.bench.serve.bundling import bundled
 
     port = free_port()
@@ -112,7 +115,7 @@ def own(model: Path, pixels: np.ndarray, *options: str) -> Iterator[Own]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         home = bundled(model, folder)
         command = [sys.executable, "-m", "edge_runtime.cli", "--home", home, "serve", "--bundle", folder / "m.edge"]
-        child = stack.enter_context(process([*command, "--port", str(port), *options]))
+        child = stack.enter_context(process([*command, "--port", str(port), *options], core=core))
         tensor = {"name": "input", "shape": list(pixels.shape), "datatype": "UINT8"}
         as_json = {"inputs": [tensor | {"data": pixels.ravel().tolist()}]}
         as_bytes = {
@@ -159,15 +162,16 @@ def kserve(model: Path, own: Own) -> Iterator[Endpoint]:
 
 
 @contextmanager
-def echo() -> Iterator[Endpoint]:
-    """An application without a model, on the same uvicorn with the same settings."""
+def bare(name: str, model: Path, body: bytes, *, core: int | None = None) -> Iterator[tuple[Endpoint, int]]:
+    """``echo`` (no model) or ``direct`` (a model, and nothing else), on the same uvicorn with the same settings; and
+    its process."""
     port = free_port()
     code = (
-        "import uvicorn; from echo_app import app; "
+        f"import uvicorn; from {name}_app import app; "
         f"uvicorn.run(app, port={port}, ws='none', lifespan='off', access_log=False, server_header=False, "
         "proxy_headers=False, log_level='warning')"
     )
-    endpoint = Endpoint(port, "/", b"{}")
-    with process([sys.executable, "-c", code], PYTHONPATH=str(PEERS)) as child:
+    endpoint = Endpoint(port, "/", body)
+    with process([sys.executable, "-c", code], core=core, PYTHONPATH=str(PEERS), MODEL=str(model)) as child:
         wait_for(endpoint, child)
-        yield endpoint
+        yield endpoint, child.pid

@@ -30,7 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", type=Path, default=MODEL)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of load on each server in a round")
+    parser.add_argument("--seconds", type=int, default=3, help="of load on each server in a round")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--peers", nargs="*", default=list(GOALS))
     arguments = parser.parse_args()
@@ -56,7 +56,7 @@ def main() -> int:
     return tell(lines)
 
 
-def _rounds(ends: dict[str, servers.Endpoint], count: int, connections: int, seconds: float) -> list[dict[str, Load]]:
+def _rounds(ends: dict[str, servers.Endpoint], count: int, connections: int, seconds: int) -> list[dict[str, Load]]:
     order, rounds = list(ends), []
     for endpoint in ends.values():
         load(endpoint, connections=connections, seconds=1)  # not counted: caches, thread pools, lazy imports

@@ -36,8 +36,8 @@ class Load:
         return self.requests / self.seconds
 
 
-def load(endpoint: Endpoint, *, connections: int, seconds: float) -> Load:
-    """Ask as fast as answers come, over so many connections."""
+def load(endpoint: Endpoint, *, connections: int, seconds: int, core: int | None = None) -> Load:
+    """Ask as fast as answers come, over so many connections; from one ``core`` of the machine, or any."""
     if not shutil.which("wrk"):
         raise SystemExit("wrk is not installed; run: apt-get install wrk")
     with tempfile.TemporaryDirectory() as folder:
@@ -48,7 +48,8 @@ def load(endpoint: Endpoint, *, connections: int, seconds: float) -> Load:
             f"local f = io.open({json.dumps(str(body))}, 'rb')\nwrk.body = f:read('*a')\nf:close()\n"
             f"wrk.method = 'POST'\n{headers}{REPORT}"
         )
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", script]
+        pinned = [] if core is None else ["taskset", "-c", str(core)]
+        command = [*pinned, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script]
         url = f"http://127.0.0.1:{endpoint.port}{endpoint.path}"
         said = subprocess.run([*command, url], check=True, capture_output=True, text=True).stdout
     return Load(**json.loads(said.partition("RESULT ")[2].splitlines()[0]))

@@ -111,7 +111,7 @@ class Model:
         shares /= shares.sum(axis=1, keepdims=True)
         # By logits, which can differ where shares are equal; stable, so that among equals the first comes first.
         order = np.argsort(-logits, axis=1, kind="stable")[:, :TOP]
-        ranked = np.take_along_axis(shares, order, axis=1)
+        ranked = shares[np.arange(len(shares))[:, None], order]
         return [self._prediction(*row) for row in zip(order.tolist(), ranked.tolist(), strict=True)]
 
     def predict(self, item: Any) -> Prediction:

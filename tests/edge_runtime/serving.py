@@ -31,7 +31,8 @@ from bundles import KEY, golden, make_bundle, tiny_model
 from edge_runtime.bundle.archive import unpack
 from edge_runtime.bundle.contents import Contents
 from edge_runtime.model import Model
-from edge_runtime.serve.app import Access, Application
+from edge_runtime.serve.app import Application
+from edge_runtime.serve.auth import Access
 from edge_runtime.serve.core import Service, Settings
 
 INFER = "/v2/models/digits/infer"
@@ -68,9 +69,14 @@ def expected(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @asynccontextmanager
 async def application(
-    contents: Contents | None = None, access: Access | None = None, *, settings: Settings | None = None, **options: Any
+    contents: Contents | None = None,
+    access: Access | None = None,
+    *,
+    settings: Settings | None = None,
+    observers: tuple[Any, ...] = (),
+    **options: Any,
 ) -> AsyncIterator[Application]:
-    service = Service(settings or Settings(threads=1))
+    service = Service(settings or Settings(threads=1), observers=observers)
     if contents is not None:
         await service.switch(lambda: Model(contents))
     try:
@@ -181,13 +187,21 @@ class Server:
 
 
 @contextmanager
-def running(*arguments: str | Path, home: Path, ready: bool = True, **environment: str) -> Iterator[Server]:
-    """``edge-runtime serve`` with these arguments, once it listens (and, with ``ready``, once its model answers)."""
+def running(
+    *arguments: str | Path, home: Path, ready: bool = True, caps: dict[str, float] | None = None, **environment: str
+) -> Iterator[Server]:
+    """``edge-runtime serve`` with these arguments, once it listens (and, with ``ready``, once its model answers).
+
+    ``caps``: other values for names in ``limits``."""
     keys = home / "keys"
     keys.mkdir(exist_ok=True)
     (keys / "tests.pub").write_text(KEY.public.line())
     with tempfile.NamedTemporaryFile("w", suffix=".log") as log:
-        command = [sys.executable, "-m", "edge_runtime.cli", "--home", home, "serve", "--port", "0", *arguments]
+        code = (
+            f"import sys; from edge_runtime import limits; vars(limits).update({caps or {}!r}); "
+            "from edge_runtime.cli import main; sys.exit(main())"
+        )
+        command = [sys.executable, "-c", code, "--home", home, "serve", "--port", "0", *arguments]
         process = subprocess.Popen(
             list(map(str, command)), stderr=log, stdout=subprocess.DEVNULL, text=True, env=os.environ | environment
         )

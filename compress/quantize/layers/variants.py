@@ -192,7 +192,8 @@ def all_int8(job: Job, split: Split, quantized: Path | None = None) -> Iterator[
             quantized = folder / "int8" / job.out.name
             quantized.parent.mkdir()
             settings = job.settings.model_copy(update={"to": "int8", "max_drop": None})
-            story = quantize(replace(job, settings=settings, out=quantized))
+            # Its own progress would run before, and at another pace than, that of what is looked for.
+            story = quantize(replace(job, settings=settings, out=quantized, on_batch=lambda done, total: None))
         variants = Variants(job, quantized, split, folder)
         if keep.can_keep(quantized) and not variants.layers:
             raise QuantizationError(f"{quantized.name}: no convolution or matrix product of it is quantized")

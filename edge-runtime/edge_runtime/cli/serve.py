@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 from edge_runtime import limits
 
@@ -30,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queue", type=_positive, default=limits.QUEUE_SAMPLES, help="most samples that may wait")
     parser.add_argument("--timeout", type=_seconds, default=limits.REQUEST_SECONDS, help="longest wait, seconds")
     parser.add_argument("--max-body", type=_positive, default=limits.BODY_BYTES, help="largest body, bytes")
+    parser.add_argument("--no-watch", action="store_true", help="neither watch for drift nor capture inputs")
+    parser.add_argument(
+        "--window", type=_positive, default=500, help="samples that are compared at a time with the bundle's reference"
+    )
+    parser.add_argument(
+        "--spacing", type=_spacing, default=0.0, help="seconds between inputs that are watched; for a camera, some"
+    )
     parser.add_argument("--print-unit", action="store_true", help="print a systemd unit for this server, and leave")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
 
@@ -52,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge_runtime.model import Model, open_model
     from edge_runtime.update.home import Home
 
+    observers = [] if arguments.no_watch else [_watching(arguments)]
     logs.configure(arguments.log_level)
     threads = arguments.threads
     return server.run(
@@ -75,7 +84,19 @@ def run(arguments: argparse.Namespace) -> int:
         ),
         open_bundle=lambda path: open_model(path, keys=Home(arguments.home).trusted_keys(), threads=threads),
         open_installed=lambda contents: Model(contents, threads),
+        observers=observers,
     )
+
+
+def _watching(arguments: argparse.Namespace) -> Any:
+    """Raises WatchError."""
+    from edge_runtime.errors import WatchError
+    from edge_runtime.serve.watching import Watching
+    from edge_runtime.watch.reference import WINDOWS
+
+    if arguments.window < min(WINDOWS):
+        raise WatchError(f"a window of {arguments.window} samples tells nothing; --window takes {min(WINDOWS)} or more")
+    return Watching(arguments.home, window=arguments.window, spacing=arguments.spacing)
 
 
 def _cores() -> int:
@@ -87,6 +108,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise ValueError
+    return value
+
+
+def _spacing(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 86_400:
+        raise argparse.ArgumentTypeError("must be from 0 to 86400")
     return value
 
 

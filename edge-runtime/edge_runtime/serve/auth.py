@@ -1,4 +1,4 @@
-"""Who may ask: tokens from files that nobody else can read, and where the server may listen without one."""
+"""Who may ask, and by which name: tokens from files that nobody else can read, and where to listen without one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import hmac
 import ipaddress
 import os
 import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime import limits
-from edge_runtime.errors import ListenError, TokenFileError
+from edge_runtime.errors import AdminError, HostError, ListenError, TokenError, TokenFileError
+from edge_runtime.serve.routes import ADMIN, TOKEN
 
 
 class Token:
@@ -28,6 +31,36 @@ class Token:
 
     def __repr__(self) -> str:
         return "<Token>"
+
+
+@dataclass(frozen=True)
+class Access:
+    """``hosts``: names by which requests may call this machine; None for any, which needs a token."""
+
+    token: Token | None = None
+    admin: Token | None = None
+    hosts: frozenset[str] | None = frozenset({"localhost", "127.0.0.1", "::1"})
+
+    def check_host(self, headers: Mapping[bytes, bytes]) -> None:
+        """A page in a browser can send requests here under its own host's name; a client of ours does not.
+
+        Raises HostError.
+        """
+        if self.hosts is not None and b"host" in headers:
+            name = host_name(headers[b"host"])
+            if name not in self.hosts:
+                raise HostError(f"this is not {name!r:.80}; ask for localhost, or start the server with a token")
+
+    def check_token(self, who: str, headers: Mapping[bytes, bytes]) -> None:
+        """``who`` may use the address (``routes``). Raises TokenError and AdminError."""
+        authorization = headers.get(b"authorization")
+        if who == ADMIN:
+            if self.admin is None:
+                raise AdminError("this server has no administrator; start it with --admin-token-file")
+            if not self.admin.allows(authorization):
+                raise TokenError("send the administrator's token: Authorization: Bearer ...")
+        elif who == TOKEN and self.token is not None and not self.token.allows(authorization):
+            raise TokenError("send this server's token: Authorization: Bearer ...")
 
 
 def read_token(path: Path) -> Token:

@@ -7,44 +7,21 @@ is answered whole by one version, none is refused, and whoever has seen the new 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from edge_runtime import limits
 from edge_runtime.errors import EdgeRuntimeError, InputError, ModelUnfitError, NotReadyError
+from edge_runtime.serve.audience import Audience, Observer
 from edge_runtime.serve.batcher import Arrays, Runner
 from edge_runtime.serve.fitness import examine
 from edge_runtime.serve.metrics import Metrics, Sample
 from edge_runtime.serve.protocol import InferRequest
-
-RECENT = 1000
-"""Single-sample inferences whose times are kept for the p99 that a trial is judged by."""
-ENOUGH = 100
-"""Fewer of them than this tell no p99."""
-
-
-class Observer(Protocol):
-    """Who watches or keeps what goes through the model. ``observe`` never raises and never blocks."""
-
-    def observe(self, inputs: np.ndarray, outputs: np.ndarray, seconds: float, version: str) -> None: ...
-
-    def metrics(self) -> Iterable[Any]: ...
-
-
-@dataclass
-class Tally:
-    """How one version has been doing since it was last asked. ``p99``: seconds, or None while too few are known."""
-
-    good: int = 0
-    failed: int = 0
-    p99: float | None = None
+from edge_runtime.serve.tally import Account, Accounts, Tally
 
 
 @dataclass(frozen=True)
@@ -60,12 +37,6 @@ class Settings:
     seconds: float = limits.REQUEST_SECONDS
 
 
-@dataclass
-class _Account:
-    tally: Tally = field(default_factory=Tally)
-    times: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
-
-
 class Service:
     """Made and called on an event loop. ``observers`` are told of every inference of a model with one input and output.
 
@@ -77,10 +48,10 @@ class Service:
     ) -> None:
         self.settings = settings
         self.metrics = metrics or Metrics()
-        self.observers = tuple(observers)
+        self.audience = Audience(observers)
         self.draining = False
         self._runner: Runner | None = None
-        self._accounts: dict[str, _Account] = {}
+        self._accounts = Accounts()
         self._switching = asyncio.Lock()
         self._pool = ThreadPoolExecutor(settings.threads, "prepare")
 
@@ -162,38 +133,31 @@ class Service:
             except EdgeRuntimeError:
                 self.metrics.switches.add("failed")
                 raise
-            manifest = model.contents.manifest
-            self._accounts = {
-                key: account for key, account in self._accounts.items() if key in (self.id, model.contents.id)
-            }
-            self._accounts.setdefault(model.contents.id, _Account())
+            version = str(model.contents.manifest.sequence)
+            # Before its first answer, so that none goes unseen; the last ones of the former version do.
+            await self.audience.serve(model.contents, version)
+            account = self._accounts.open(model.contents.id, keep=(self.id,))
             former, self._runner = (
                 self._runner,
                 Runner(
                     model,
                     signature,
-                    str(manifest.sequence),
+                    version,
                     threads=self.settings.threads,
                     most=most,
                     room=self.settings.queue,
-                    on_batch=partial(self._observe, self._accounts[model.contents.id]),
+                    on_batch=partial(self._observe, account),
                 ),
             )
             self.metrics.switches.add("done")
             if former:
                 former.retire()
                 await former.closed.wait()
-            return self._runner.version
+            return version
 
     def tally(self, id: str) -> Tally:
         """How the bundle with this hash has been doing since this was last called, and start anew."""
-        account = self._accounts.get(id)
-        if account is None:
-            return Tally()
-        told, account.tally = account.tally, Tally()
-        times = list(account.times)
-        told.p99 = float(np.percentile(times, 99)) if len(times) >= ENOUGH else None
-        return told
+        return self._accounts.told(id)
 
     def samples(self) -> list[Sample]:
         """The metrics that are states."""
@@ -221,6 +185,7 @@ class Service:
             self._runner.retire()
             await self._runner.closed.wait()
             self._runner = None
+        await self.audience.close()
         self._pool.shutdown(wait=False)
 
     def _current(self) -> Runner:
@@ -241,17 +206,16 @@ class Service:
         return outputs
 
     def _observe(
-        self, account: _Account, inputs: Arrays, outputs: Arrays, seconds: float, samples: int, version: str
+        self, account: Account, inputs: Arrays, outputs: Arrays, seconds: float, samples: int, version: str
     ) -> None:
         """Called by inference threads."""
         self.metrics.inference.observe(seconds)
         self.metrics.batch.observe(samples)
         if samples == 1:
             account.times.append(seconds)
-        if self.observers and len(inputs) == len(outputs) == 1:
+        if self.audience and len(inputs) == len(outputs) == 1:
             [given], [got] = inputs.values(), outputs.values()
-            for observer in self.observers:
-                observer.observe(given, got, seconds, version)
+            self.audience.observe(given, got, seconds, version)
 
 
 def _opened(opener: Callable[[], Any], batch: int) -> tuple[Any, Any, int]:

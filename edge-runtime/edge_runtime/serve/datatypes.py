@@ -21,3 +21,6 @@ NUMPY = {
 """The protocol also has BYTES, which no model of this package takes."""
 
 NAMES = {dtype.name: name for name, dtype in NUMPY.items()}
+
+OF_DTYPE = {dtype: name for name, dtype in NUMPY.items()}
+"""By numpy's own object: its ``name`` takes longer to ask for than the rest of an answer to write."""

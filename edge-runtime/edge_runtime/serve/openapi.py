@@ -43,6 +43,14 @@ def _paths() -> Schema:
         "/predict": {"post": _predict()},
         "/metrics": {"get": _metrics()},
         "/openapi.json": {"get": _get("openapi", "This document.", {"type": "object"}, [401])},
+        "/admin/status": {
+            "get": {
+                "operationId": "status",
+                "summary": "What is served, the alarms of those who watch it, and what they could not do.",
+                "security": [{"admin": []}],
+                "responses": _responses(_json(_ref("Status")), [401, 403]),
+            }
+        },
         "/admin/reload": {
             "post": {
                 "operationId": "reload",
@@ -138,8 +146,9 @@ _BYTES = {"type": "string", "format": "binary"}
 _TIMEOUT = {
     "name": "Request-Timeout",
     "in": "header",
-    "description": "Seconds to wait for the inference to begin; later it is not made, and the answer is 504.",
-    "schema": {"type": "number", "minimum": 0, "maximum": limits.REQUEST_SECONDS},
+    "description": "Seconds to wait for the inference to begin; later it is not made, and the answer is 504. "
+    f"More than {limits.REQUEST_SECONDS:g} counts as that.",
+    "schema": {"type": "number", "minimum": 0},
 }
 
 
@@ -183,6 +192,15 @@ def _schemas() -> Schema:
                 "platform": _TEXT,
                 "inputs": {"type": "array", "items": described},
                 "outputs": {"type": "array", "items": described},
+            }
+        ),
+        "Status": _object(
+            {
+                "ready": _BOOLEAN,
+                "queue_samples": {"type": "integer", "minimum": 0},
+                "model": {"oneOf": [{"type": "null"}, _object({"name": _TEXT, "version": _TEXT, "id": _TEXT})]},
+                "alarms": {"type": "array", "items": _object({"detector": _TEXT, "on": _BOOLEAN, "text": _TEXT})},
+                "notes": {"type": "array", "items": _TEXT},
             }
         ),
         "ModelReady": _object({"name": _TEXT, "ready": _BOOLEAN}),

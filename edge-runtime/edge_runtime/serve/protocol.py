@@ -6,6 +6,7 @@ the bytes of tensors follow the JSON; and ``timeout`` (microseconds) of Triton's
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -93,10 +94,10 @@ def render(
     described, tail = [], []
     for name, binary in request.outputs:
         array = np.ascontiguousarray(outputs[name])
-        entry: dict[str, Any] = {"name": name, "datatype": datatypes.NAMES[array.dtype.name], "shape": array.shape}
+        entry: dict[str, Any] = {"name": name, "datatype": datatypes.OF_DTYPE[array.dtype], "shape": array.shape}
         if binary:
             entry["parameters"] = {SIZE_PARAMETER: array.nbytes}
-            tail.append(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+            tail.append((array if sys.byteorder == "little" else array.byteswap()).tobytes())
         else:
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise NotFiniteError(f"output {name!r} is not finite, which JSON cannot say; ask for binary data")

@@ -2,14 +2,16 @@
 
 1. Tokens are read and the address is judged; then the socket is opened, and answers 503 while the model loads.
 2. The model is opened and tried; READY=1.
-3. SIGHUP loads what is installed now. SIGTERM (and Ctrl-C): not ready any more, no new connections, the requests that
-   are there are answered, a trial gets its attempt back, the process ends with status 0.
+3. SIGHUP loads what is installed now. SIGTERM (and Ctrl-C): not ready any more; after a moment, in which whatever is
+   still on its way is answered too, no new connections; the requests that are there are answered, a trial gets its
+   attempt back, the process ends with status 0.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -24,8 +26,10 @@ from typing import Any
 from edge_runtime import limits
 from edge_runtime.errors import EdgeRuntimeError, ExtraMissingError, ListenError
 from edge_runtime.serve import auth
-from edge_runtime.serve.app import Access, Application
-from edge_runtime.serve.core import Observer, Service, Settings
+from edge_runtime.serve.app import Application
+from edge_runtime.serve.audience import Observer
+from edge_runtime.serve.auth import Access
+from edge_runtime.serve.core import Service, Settings
 from edge_runtime.serve.installed import Installed
 from edge_runtime.serve.notify import notify, watchdog_seconds
 
@@ -33,6 +37,9 @@ log = logging.getLogger("edge_runtime.serve")
 
 SWITCH_INTERVAL = 0.001
 """Seconds after which Python lets another thread run. Its own 5 ms would be most of a small model's answer."""
+
+LAST_SECONDS = 0.3
+"""How long a stopping server still takes requests: one whose bytes are on their way would be lost otherwise."""
 
 DRAIN_SECONDS = 30
 """How long requests that are being answered may keep a stopping server."""
@@ -132,7 +139,7 @@ class _Life:
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self._drain)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._start(self._reload()))
         self._start(self._begin())
         self._start(self._sweep(self.server.server_state.connections))
@@ -159,6 +166,9 @@ class _Life:
             self._stop()
             return
         if not self.service.draining:
+            # What is loaded stays; it need not be looked through for garbage again, all requests waiting meanwhile.
+            gc.collect()
+            gc.freeze()
             notify("READY=1", f"STATUS=Serving version {version}")
         if self.installed:
             self._start(self.installed.watch())
@@ -185,8 +195,16 @@ class _Life:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _stop(self) -> None:
+    def _drain(self) -> None:
+        """Answers say ``Connection: close`` from now on. Called again: do not wait."""
+        if self.service.draining:
+            self._stop()
+            return
         notify("STOPPING=1")
+        self.service.draining = True
+        asyncio.get_running_loop().call_later(LAST_SECONDS, self._stop)
+
+    def _stop(self) -> None:
         self.service.draining = True
         self.server.should_exit = True
 

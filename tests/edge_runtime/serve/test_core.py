@@ -279,7 +279,12 @@ def test_nothing_is_answered_before_a_model_is_there():
 
 def test_observers_see_every_inference_with_its_version():
     seen = []
-    observer = SimpleNamespace(observe=lambda *facts: seen.append(facts), metrics=list)
+    told = []
+    observer = SimpleNamespace(
+        serve=lambda contents, version: told.append((contents.id, version)),
+        observe=lambda *facts: seen.append(facts),
+        close=lambda: told.append("closed"),
+    )
 
     async def scenario() -> None:
         service, _ = await ready(observers=(observer,))
@@ -290,6 +295,7 @@ def test_observers_see_every_inference_with_its_version():
     [(inputs, outputs, seconds, version)] = seen
     assert inputs.tolist() == [[3, 3]] * 2 and outputs.tolist() == [[4, 4]] * 2
     assert seconds > 0 and version == "1"
+    assert told == [("id-1", "1"), "closed"]
 
 
 def test_batching_is_left_out_when_a_sample_is_answered_otherwise_in_company():
