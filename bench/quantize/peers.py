@@ -35,6 +35,7 @@ from compress.data.dataset import Dataset
 from compress.quantize import quantize
 from compress.quantize.checks.coverage import int8_coverage
 from compress.quantize.job import Job
+from compress.quantize.layers import keep
 from compress.recipe import Quantize
 from compress.recipe_file import load_recipe
 from compress.targets.scheme import scheme
@@ -100,7 +101,7 @@ def _contest(stage: str, runtime: str, source: Path, all_: list[Contender], work
         yield (
             None,
             f"{stage}, {runtime}, {name}: {right[name].mean():.2%}, {kernels[name]} int8 layers, "
-            f"{seconds[name]:.2f} s, {words.size(_size(files[name]))}",
+            f"{seconds[name]:.2f} s, {words.size(keep.size(files[name]))}",
         )
     mine = all_[0].name
     for peer in (c.name for c in all_[1:]):
@@ -184,10 +185,6 @@ def _olive(cache: Path, samples: Path) -> Contender:
 def _shared(line: str) -> bool:
     """The same engines as here, so that only the tools differ."""
     return line.partition("==")[0] in ("torch", "onnx", "onnxruntime", "numpy")
-
-
-def _size(file: Path) -> int:
-    return sum(f.stat().st_size for f in (file, file.with_suffix(".bin")) if f.is_file())
 
 
 if __name__ == "__main__":

@@ -101,15 +101,21 @@ def tiny_model(seed: int = 0) -> bytes:
         "kernel": random.normal(size=(4, 1, 3, 3)).astype(np.float32) / 255,
         "dense": random.normal(size=(4 * 13 * 13, 10)).astype(np.float32) / 26,
     }
+    nodes = [
+        helper.make_node("Cast", ["input"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Conv", ["pixels", "kernel"], ["features"], strides=[2, 2]),
+        helper.make_node("Relu", ["features"], ["positive"]),
+        helper.make_node("Flatten", ["positive"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "dense"], ["logits"]),
+    ]
+    return onnx_file("tiny", nodes, weights)
+
+
+def onnx_file(name: str, nodes: list[onnx.NodeProto], weights: Mapping[str, np.ndarray]) -> bytes:
+    """A model of these nodes: ``input`` uint8 (batch, 1, 28, 28) to ``logits`` float32 (batch, 10)."""
     graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["input"], ["pixels"], to=TensorProto.FLOAT),
-            helper.make_node("Conv", ["pixels", "kernel"], ["features"], strides=[2, 2]),
-            helper.make_node("Relu", ["features"], ["positive"]),
-            helper.make_node("Flatten", ["positive"], ["flat"]),
-            helper.make_node("MatMul", ["flat", "dense"], ["logits"]),
-        ],
-        "tiny",
+        nodes,
+        name,
         [helper.make_tensor_value_info("input", TensorProto.UINT8, ["batch", 1, 28, 28])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],

@@ -34,7 +34,7 @@ def slow(variants: Variants, count: Count) -> dict[str, str]:
     least = sorted(variants.names, key=lambda name: alone[name].value)
     groups = [ALL_INT8, frozenset(found)]
     groups += [frozenset(least[: -(-len(least) * part // PARTS)]) for part in range(1, PARTS + 1)]
-    medians, _ = variants.times(dict(zip("abcdef", groups, strict=True)), **_settings(PASSES))
+    medians, _ = variants.times(dict(zip("abcdef", groups, strict=True)), **sensitivity.timing(PASSES))
     blocks = list(medians.values())
     best = min(range(len(groups)), key=lambda index: float(np.median(blocks[index])))
     gain = stats.ratio_interval(blocks[best], blocks[0])
@@ -50,14 +50,12 @@ def _one_by_one(variants: Variants, count: Count) -> tuple[dict[str, Interval], 
     found: dict[str, Interval] = {}
     for turn in range(PASSES):
         left = tuple(name for name in variants.names if name not in found)
-        gains, _ = variants.gains(frozenset(found), left, on_group=count if turn == 0 else None, **_settings(turn))
+        gains, _ = variants.gains(
+            frozenset(found), left, on_group=count if turn == 0 else None, **sensitivity.timing(turn)
+        )
         alone = alone or gains
         slower = {name: gain for name, gain in gains.items() if gain.high < 1 / WORTHWHILE}
         if not slower:
             break
         found |= slower
     return alone, found
-
-
-def _settings(seed: int) -> dict:
-    return {"rounds": sensitivity.ROUNDS, "seconds": sensitivity.SECONDS, "seed": seed}

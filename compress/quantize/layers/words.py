@@ -11,8 +11,7 @@ from compress.quantize.layers.variants import ALL_INT8, Variants
 
 def ratio(variants: Variants, this: frozenset[str] | None, other: frozenset[str] | None) -> Interval:
     """time(this) / time(other)"""
-    settings = {"rounds": sensitivity.ROUNDS, "seconds": sensitivity.SECONDS, "seed": 0}
-    medians, _ = variants.times({"this": this, "other": other}, **settings)
+    medians, _ = variants.times({"this": this, "other": other}, **sensitivity.timing())
     return stats.ratio_interval(medians["this"], medians["other"])
 
 

@@ -91,12 +91,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _watching(arguments: argparse.Namespace) -> Any:
     """Raises WatchError."""
     from edge_runtime.errors import WatchError
-    from edge_runtime.serve.watching import Watching
+    from edge_runtime.watch.observers import Observers
     from edge_runtime.watch.reference import WINDOWS
 
     if arguments.window < min(WINDOWS):
         raise WatchError(f"a window of {arguments.window} samples tells nothing; --window takes {min(WINDOWS)} or more")
-    return Watching(arguments.home, window=arguments.window, spacing=arguments.spacing)
+    return Observers(arguments.home, window=arguments.window, spacing=arguments.spacing)
 
 
 def _cores() -> int:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FILE_MODE, READ_ONLY, FOLDER_MODE = 0o644, 0o444, 0o755
@@ -67,17 +67,10 @@ disk = Disk()
 
 def write_file(path: Path, data: bytes) -> None:
     """Put ``data`` in the place of what ``path`` held. Raises OSError, and then it still holds that."""
-    draft = _draft(path)
-    try:
+    with _replacing(path) as draft:
         disk.create(draft)
         disk.append(draft, data)
         disk.sync(draft)
-        disk.rename(draft, path)
-    except OSError:
-        with suppress(OSError):
-            _discard(draft)
-        raise
-    disk.sync(path.parent)
 
 
 def new_file(path: Path, blocks: Iterable[bytes]) -> None:
@@ -123,15 +116,8 @@ def flip_link(path: Path, target: str | None) -> None:
             disk.unlink(path)
             disk.sync(path.parent)
         return
-    draft = _draft(path)
-    try:
+    with _replacing(path) as draft:
         disk.link(draft, target)
-        disk.rename(draft, path)
-    except OSError:
-        with suppress(OSError):
-            _discard(draft)
-        raise
-    disk.sync(path.parent)
 
 
 def move(source: Path, target: Path) -> None:
@@ -160,6 +146,20 @@ def remove(path: Path) -> None:
             below = Path(base, name)
             disk.unlink(below) if below.is_symlink() else disk.remove_folder(below)
     disk.remove_folder(path)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A draft beside ``path`` to be made, which then takes its place for good; gone again where the disk refuses."""
+    draft = _draft(path)
+    try:
+        yield draft
+        disk.rename(draft, path)
+    except OSError:
+        with suppress(OSError):
+            _discard(draft)
+        raise
+    disk.sync(path.parent)
 
 
 def _draft(path: Path) -> Path:

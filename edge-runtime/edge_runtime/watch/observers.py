@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from edge_runtime.capture.store import Captures
 from edge_runtime.errors import DriftReferenceError
 from edge_runtime.limits import REFERENCE_BYTES
 from edge_runtime.serve.metrics import Sample
+from edge_runtime.watch.alarms import Alarm
 from edge_runtime.watch.monitor import WINDOW, Monitor
 from edge_runtime.watch.reference import Reference
 
@@ -58,10 +60,23 @@ class Observers:
         seers = [] if self.monitor is None else [self.monitor, self.captures]
         return list(chain.from_iterable(seer.metrics() for seer in seers))
 
+    def status(self) -> dict[str, Any]:
+        """``alarms``: those that are over, oldest first, and then those that are on. ``notes``: what went wrong."""
+        if self.monitor is None:
+            return {"alarms": [], "notes": []}
+        return {
+            "alarms": [_told(alarm) for alarm in self.monitor.alarms()],
+            "notes": [*self.monitor.notes, *self.captures.notes],
+        }
+
     def close(self) -> None:
         if self.monitor is not None:
             self.monitor.close()
             self.captures.close()
+
+
+def _told(alarm: Alarm) -> dict[str, Any]:
+    return {"on": alarm.ended is None, "text": str(alarm)} | asdict(alarm)
 
 
 def _reference(contents: Contents) -> dict[str, Any] | None:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from bundles import make_bundle
-from onnx import TensorProto, helper, numpy_helper
+from bundles import KEY, make_bundle, onnx_file
+from onnx import TensorProto, helper
 from serving import (
     INFER,
     Reply,
@@ -176,27 +175,17 @@ def root_model() -> bytes:
     """uint8 (batch, 1, 28, 28) -> logits (batch, 10): the root of a first pixel less 10, NaN where that is dark."""
     weights = {"starts": np.array([0], np.int64), "ends": np.array([10], np.int64), "axes": np.array([1], np.int64),
                "ten": np.array(10, np.float32)}  # fmt: skip
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["input"], ["pixels"], to=TensorProto.FLOAT),
-            helper.make_node("Flatten", ["pixels"], ["flat"]),
-            helper.make_node("Slice", ["flat", "starts", "ends", "axes"], ["first"]),
-            helper.make_node("Sub", ["first", "ten"], ["less"]),
-            helper.make_node("Sqrt", ["less"], ["logits"]),
-        ],
-        "root",
-        [helper.make_tensor_value_info("input", TensorProto.UINT8, ["batch", 1, 28, 28])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
-        [numpy_helper.from_array(value, name) for name, value in weights.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
+    nodes = [
+        helper.make_node("Cast", ["input"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["pixels"], ["flat"]),
+        helper.make_node("Slice", ["flat", "starts", "ends", "axes"], ["first"]),
+        helper.make_node("Sub", ["first", "ten"], ["less"]),
+        helper.make_node("Sqrt", ["less"], ["logits"]),
+    ]
+    return onnx_file("root", nodes, weights)
 
 
 def test_an_answer_that_is_not_finite_is_an_error_where_it_cannot_be_said(tmp_path):
-    from bundles import KEY
-
     from edge_runtime.bundle.archive import unpack
 
     (tmp_path / "unpacked").mkdir()

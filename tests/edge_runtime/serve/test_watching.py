@@ -17,7 +17,7 @@ from serving import INFER, Server, application, call, expected, infer_binary, in
 from edge_runtime.serve import audience
 from edge_runtime.serve.auth import Access, Token
 from edge_runtime.serve.metrics import Sample
-from edge_runtime.serve.watching import Watching
+from edge_runtime.watch.observers import Observers
 from edge_runtime.watch.reference import summarize
 
 ADMIN = "administrators-token-012"
@@ -174,7 +174,7 @@ def test_a_thread_that_dies_in_watching_only_shows_as_lost_observations(watched,
     body = infer_json(expected()[0][:1])
 
     async def scenario() -> str:
-        async with application(contents, observers=(Watching(tmp_path / "home"),)) as app:
+        async with application(contents, observers=(Observers(tmp_path / "home"),)) as app:
             for _ in range(20):
                 assert (await call(app, "POST", INFER, body)).status == 200
             await asyncio.sleep(0.6)
