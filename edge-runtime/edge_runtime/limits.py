@@ -92,6 +92,10 @@ RECEIVE_SECONDS = 30.0
 """Time that a client has to send a whole request, and that a connection may stay without one."""
 REQUEST_SECONDS = 30.0
 """Time that a request may wait for its inference, if its client does not ask for less; ``--timeout`` sets another."""
+OUTCOMES = 10_000
+"""Samples of one request that tells whether the model was right."""
+OUTCOMES_BYTES = 128 * 1024
+"""Such a request."""
 MULTIPART_HEADER_BYTES = 4096
 """Headers of a file in a multipart form."""
 MULTIPART_PARTS = 8
@@ -120,3 +124,7 @@ METER_LINE_BYTES = 1000
 """A line of an external meter's feed; a longer one is passed over."""
 METER_ANSWER_BYTES = 64 * 1024
 """An external meter's answer over HTTP; it is about 1 kB."""
+PLAN_CHARACTERS = 1024**2
+"""The plan of a benchmark."""
+PLAN_VALUES = 256
+"""Models, threads, batches and named axes in a plan."""

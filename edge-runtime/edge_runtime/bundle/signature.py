@@ -132,7 +132,8 @@ def _read(path: Path, kind: str, *, secret: bool) -> tuple[bytes, str]:
         raw = base64.b64decode(words[1], validate=True)
     except (binascii.Error, ValueError):
         raw = b""
-    if len(raw) != KEY_BYTES:
+    # The last character has bits to spare: of the four ways to write a key, one is right.
+    if len(raw) != KEY_BYTES or base64.b64encode(raw) != words[1].encode():
         raise KeyFileError(f"{path}: the key is not the base64 of {KEY_BYTES} bytes; copy the file again")
     return raw, _checked_name(words[2], str(path))
 

@@ -30,6 +30,7 @@ from edge_runtime.serve.core import Service
 from edge_runtime.serve.items import item
 from edge_runtime.serve.messages import JSON, Answer, Budget, Gone, Request, error_answer, json_answer
 from edge_runtime.serve.metrics import MEDIA_TYPE
+from edge_runtime.serve.outcomes import outcomes
 from edge_runtime.serve.routes import NONE, ROUTES, TOKEN, allow, allowed, resolve
 
 log = logging.getLogger("edge_runtime.serve")
@@ -183,6 +184,14 @@ class Application:
         if self._reloader is None:
             raise AdminError("this server has nothing to reload from; start it with --home")
         return json_answer({"version": await self._reloader()})
+
+    async def _outcomes(self, request: Request, started: float) -> Answer:
+        version, wrong = outcomes(await request.body(limits.OUTCOMES_BYTES))
+        self._check_model(self.service.model.contents.manifest.name, version)
+        if not self.service.audience:
+            raise AdminError("nobody watches this server's model; start it with --home")
+        await self.service.audience.labelled(wrong, version)
+        return json_answer({"version": version, "samples": len(wrong)})
 
     def _check_model(self, name: str, version: str | None) -> None:
         """Raises ModelUnknownError unless it is the model and version that serve, NotReadyError while none does."""

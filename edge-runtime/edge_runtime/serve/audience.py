@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -35,6 +35,8 @@ class Observer(Protocol):
     def serve(self, contents: Any, version: str) -> None: ...
 
     def observe(self, inputs: np.ndarray, outputs: np.ndarray, seconds: float, version: str) -> None: ...
+
+    def labelled(self, wrong: Sequence[bool], version: str) -> None: ...
 
     def metrics(self) -> Iterable[Sample]: ...
 
@@ -67,6 +69,10 @@ class Audience:
     async def serve(self, contents: Any, version: str) -> None:
         """This version answers from now on."""
         await self._ask(lambda one: one.serve(contents, version), LONG_PATIENCE)
+
+    async def labelled(self, wrong: Sequence[bool], version: str) -> None:
+        """Whether this version was wrong, for samples whose true label has become known."""
+        await self._ask(lambda one: one.labelled(wrong, version), PATIENCE)
 
     async def samples(self) -> list[Sample]:
         if not self._observers:

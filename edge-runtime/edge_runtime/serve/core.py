@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from edge_runtime import limits
 from edge_runtime.errors import EdgeRuntimeError, InputError, ModelUnfitError, NotReadyError
 from edge_runtime.serve.audience import Audience, Observer
@@ -202,7 +204,10 @@ class Service:
         except EdgeRuntimeError as error:
             account.tally.failed += error.code == "session-failed"
             raise
-        account.tally.good += 1
+        # A model whose answers are no numbers has failed, unless it was asked about what is none.
+        sound = _finite(outputs) or not _finite(inputs)
+        account.tally.good += sound
+        account.tally.failed += not sound
         return outputs
 
     def _observe(
@@ -216,6 +221,10 @@ class Service:
         if self.audience and len(inputs) == len(outputs) == 1:
             [given], [got] = inputs.values(), outputs.values()
             self.audience.observe(given, got, seconds, version)
+
+
+def _finite(arrays: Arrays) -> bool:
+    return all(np.isfinite(array).all() for array in arrays.values())
 
 
 def _opened(opener: Callable[[], Any], batch: int) -> tuple[Any, Any, int]:

@@ -59,6 +59,18 @@ def _paths() -> Schema:
                 "responses": _responses(_json(_object({"version": _TEXT})), [401, 403, 500, 503]),
             }
         },
+        "/admin/outcomes": {
+            "post": {
+                "operationId": "outcomes",
+                "summary": "Tell whether the model was wrong about samples whose true label has become known.",
+                "security": [{"admin": []}],
+                "requestBody": {"required": True, "content": _json(_ref("Outcomes"))},
+                "responses": _responses(
+                    _json(_object({"version": _TEXT, "samples": {"type": "integer", "minimum": 1}})),
+                    [400, 401, 403, 404, 408, 413, 415, 503],
+                ),
+            }
+        },
     }
     for suffix, names in (("", ["name"]), ("_version", ["name", "version"])):
         base = "/v2/models/{name}" + ("/versions/{version}" if suffix else "")
@@ -203,6 +215,13 @@ def _schemas() -> Schema:
                 "notes": {"type": "array", "items": _TEXT},
             }
         ),
+        "Outcomes": _object(
+            {
+                "version": _TEXT,
+                "wrong": {"type": "array", "items": _BOOLEAN, "minItems": 1, "maxItems": limits.OUTCOMES},
+            }
+        )
+        | {"additionalProperties": False},
         "ModelReady": _object({"name": _TEXT, "ready": _BOOLEAN}),
         "InferRequest": request,
         "InferResponse": response,

@@ -20,6 +20,7 @@ ROUTES: dict[str, tuple[str, str, str]] = {
     "openapi": ("GET", "/openapi.json", TOKEN),
     "status": ("GET", "/admin/status", ADMIN),
     "reload": ("POST", "/admin/reload", ADMIN),
+    "outcomes": ("POST", "/admin/outcomes", ADMIN),
 }
 """By endpoint: method, address, and who may use it."""
 

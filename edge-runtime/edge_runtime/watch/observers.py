@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -55,6 +56,11 @@ class Observers:
         if self.monitor is not None:
             self.monitor.observe(inputs, outputs, seconds, version)
             self.captures.observe(inputs, outputs, seconds, version)
+
+    def labelled(self, wrong: Sequence[bool], version: str) -> None:
+        """Whether this version was wrong, for samples whose true label has become known."""
+        if self.monitor is not None:
+            self.monitor.labelled(wrong, version)
 
     def metrics(self) -> list[Sample]:
         seers = [] if self.monitor is None else [self.monitor, self.captures]

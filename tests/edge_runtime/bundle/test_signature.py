@@ -135,6 +135,7 @@ def test_the_two_kinds_of_key_are_not_mixed_up(tmp_path):
         "ssh-ed25519 AAAA me",
         "edge-ed25519 AAAA tests",
         "edge-ed25519 " + "A" * 44 + " tests",
+        "edge-ed25519 " + "A" * 42 + "B= tests",  # 32 bytes, and bits that say nothing
         "edge-ed25519 " + "*" * 44 + " tests",
         "edge-ed25519 " + KEY.public.line().split()[1],
         KEY.public.line() + KEY.public.line(),

@@ -149,6 +149,22 @@ def test_one_bad_request_does_not_fail_its_neighbours():
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("step", "given", "good"),
+    [(1.0, 0.0, True), (np.nan, 0.0, False), (np.inf, 0.0, False), (1.0, np.nan, True)],
+)
+def test_an_answer_that_is_no_number_has_failed_unless_the_question_was_none(step, given, good):
+    async def scenario() -> None:
+        service, session = await ready()
+        session.step = step
+        await infer(service, asking(given))
+        tally = service.tally("id-1")
+        assert (tally.good, tally.failed) == (good, not good)
+        await service.close()
+
+    asyncio.run(scenario())
+
+
 def test_deadlines_are_checked_before_the_inference():
     async def scenario() -> None:
         service, session = await ready(batch=1)

@@ -10,15 +10,12 @@ import json
 import math
 import os
 
-import numpy as np
+import oracles
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.errors import EdgeRuntimeError, RequestError
-from edge_runtime.serve.items import item
+from edge_runtime.errors import EdgeRuntimeError
 from edge_runtime.serve.messages import Budget, Request
-from edge_runtime.serve.protocol import Signature, parse, render
-from edge_runtime.sessions.base import TensorSpec
 
 EXAMPLES = int(os.environ.get("EDGE_RUNTIME_FUZZ_EXAMPLES", "150"))
 fuzz = settings(
@@ -26,11 +23,6 @@ fuzz = settings(
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-SIGNATURE = Signature.of(
-    (TensorSpec("pixels", "uint8", ("n", 1, 2, 2)), TensorSpec("tokens", "int64", ("n", None))),
-    (TensorSpec("logits", "float32", ("n", 3)),),
 )
 
 ANYTHING = st.recursive(
@@ -46,7 +38,8 @@ def nearly(draw: st.DrawFn) -> tuple[bytes, int]:
     """A body and the length of its JSON: right, but for what was put in the place of some of its parts."""
 
     def usually(value: object, otherwise: st.SearchStrategy = ANYTHING) -> object:
-        return draw(otherwise) if draw(st.integers(0, 11)) == 0 else value
+        # Not 0, which is drawn far more often than others.
+        return draw(otherwise) if draw(st.integers(0, 11)) == 7 else value
 
     batch, length = draw(st.integers(1, 3)), draw(st.integers(1, 4))
     inputs, tail = [], b""
@@ -73,22 +66,10 @@ def nearly(draw: st.DrawFn) -> tuple[bytes, int]:
     return usually(head + tail, st.binary().map(head.__add__)), usually(len(head), SIZES)
 
 
-def attempt(body: bytes, length: int | None) -> bool:
-    try:
-        request = parse(body, length, SIGNATURE)
-    except RequestError as error:
-        assert 400 <= error.status < 500 and len(str(error)) < 500
-        return False
-    assert {name: array.dtype.name for name, array in request.inputs.items()} == {"pixels": "uint8", "tokens": "int64"}
-    assert {array.shape[0] for array in request.inputs.values()} == {request.samples}
-    render(request, {"logits": np.zeros((request.samples, 3), np.float32)}, "m", "1")
-    return True
-
-
 @fuzz
 @given(nearly())
 def test_requests_that_are_nearly_right(request):
-    attempt(*request)
+    oracles.request(*request)
 
 
 def test_the_requests_above_are_often_understood():
@@ -98,7 +79,7 @@ def test_the_requests_above_are_often_understood():
     @settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(nearly())
     def collect(request):
-        understood.append(attempt(*request))
+        understood.append(oracles.request(*request))
 
     collect()
     assert 30 < sum(understood) < 270
@@ -107,13 +88,13 @@ def test_the_requests_above_are_often_understood():
 @fuzz
 @given(ANYTHING)
 def test_any_json(value):
-    attempt(json.dumps(value).encode(), None)
+    oracles.request(json.dumps(value).encode(), None)
 
 
 @fuzz
 @given(st.binary(max_size=200), st.none() | st.integers(-(2**70), 2**70))
 def test_any_bytes(body, length):
-    attempt(body, length)
+    oracles.request(body, length)
 
 
 @fuzz
@@ -123,12 +104,7 @@ def test_any_bytes(body, length):
     st.binary(max_size=20),
 )
 def test_any_item_for_predict(content, media_type, rest):
-    try:
-        found = item(content, media_type, media_type + b"; boundary=" + rest)
-    except EdgeRuntimeError as error:
-        assert 400 <= error.status < 500
-    else:
-        assert isinstance(found, (bytes, str, list))
+    oracles.item_for_predict(content, media_type, rest)
 
 
 @fuzz

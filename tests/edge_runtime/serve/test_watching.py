@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import threading
 import time
 from pathlib import Path
@@ -87,6 +88,33 @@ def test_changed_inputs_show_on_the_metrics_page_and_to_the_administrator(watche
     # What has been seen outlives the process.
     with running(*arguments, home=home) as server:
         assert metric(server, alarm) == 1
+
+
+def test_true_labels_that_come_later_raise_the_alarm_about_errors(watched, tmp_path):
+    home, admin = tmp_path / "home", tmp_path / "admin"
+    home.mkdir()
+    admin.write_text(ADMIN)
+    admin.chmod(0o600)
+    draw = random.Random(1)
+
+    def outcomes(errors: float) -> bytes:
+        return json.dumps({"version": "1", "wrong": [draw.random() < errors for _ in range(600)]}).encode()
+
+    with running("--bundle", watched, "--admin-token-file", admin, home=home) as server:
+        for errors in (0.05, 0.5):
+            answer = server.call("POST", "/admin/outcomes", outcomes(errors), BEARER)
+            assert (answer.status, answer.json) == (200, {"version": "1", "samples": 600})
+        assert server.call("POST", "/admin/outcomes", outcomes(0.5)).status == 401
+        for body, status in (
+            (b'{"version": "2", "wrong": [true]}', 404),
+            (b'{"version": "1", "wrong": []}', 400),
+            (b'{"version": "1", "wrong": [1]}', 400),
+            (b'{"version": 1, "wrong": [true]}', 400),
+            (b"[true]", 400),
+        ):
+            assert server.call("POST", "/admin/outcomes", body, BEARER).status == status
+        alarms = server.call("GET", "/admin/status", None, BEARER).json["alarms"]
+        assert [alarm["what"] for alarm in alarms] == ["error rate rose"]
 
 
 class Bad:
