@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from compress.targets.target import THIS_MACHINE, Target, load_target, this_mach
 from edge_runtime.bundle import archive
 from edge_runtime.bundle.manifest import File, Manifest, Tensor
 from edge_runtime.bundle.signature import PrivateKey
-from edge_runtime.errors import BundleError, DriftReferenceError
+from edge_runtime.errors import BundleError, DriftReferenceError, SignatureError
 from edge_runtime.machine import Machine
 from edge_runtime.sessions.tensorrt import LARGEST
 from edge_runtime.watch.reference import summarize
@@ -79,6 +80,7 @@ def bundle(
     results.json, ManifestError for what no device would accept.
     """
     results = read(run)
+    old = _present(out, results.name, key, sequence)
     chosen = choose.choose(results, variant)
     recipe = Recipe.model_validate(results.recipe).placed(Path(results.environment["folder"]))
     samples = _data(recipe, results)
@@ -125,8 +127,14 @@ def bundle(
         raise_floor=raise_floor,
     )
     again = False
-    if sequence is None:
-        manifest, again = _numbered(manifest, out, key)
+    if old and sequence is None:
+        again = replace(manifest, sequence=old.sequence) == old
+        manifest = old if again else replace(manifest, sequence=old.sequence + 1)
+    if raise_floor is not None and raise_floor > manifest.sequence:
+        raise BundlingError(
+            f"a floor of {raise_floor} would refuse this bundle itself, whose sequence number is {manifest.sequence}; "
+            "give a lower --raise-floor or a higher --sequence"
+        )
     try:
         bundle_id = archive.write(out, manifest, contents, key)
     except OSError as error:
@@ -144,19 +152,23 @@ def read(run: Path) -> Results:
         ) from error
 
 
-def _numbered(manifest: Manifest, out: Path, key: PrivateKey) -> tuple[Manifest, bool]:
-    """With the sequence number that follows the bundle at ``out``, and whether that one is the very same."""
-    if not out.exists():
-        return manifest, False
+def _present(out: Path, name: str, key: PrivateKey, sequence: int | None) -> Manifest | None:
+    """The bundle of this name and key that is at ``out``, if one is. What is no bundle of this name is not replaced."""
+    if not os.path.lexists(out):
+        return None
     try:
         old, _ = archive.read_signed_manifest(out, [key.public])
+    except SignatureError as error:
+        if sequence is None:
+            raise BundlingError(
+                f"{out}: is a bundle signed by another key; give --sequence to replace it ({error})"
+            ) from error
+        return None
     except BundleError as error:
-        raise BundlingError(f"{out}: is there already, and no bundle of this key; give --sequence ({error})") from error
-    if old.name != manifest.name:
-        raise BundlingError(f"{out}: is a bundle of '{old.name}', not of '{manifest.name}'; write to another file")
-    if replace(manifest, sequence=old.sequence) == old:
-        return old, True
-    return replace(manifest, sequence=old.sequence + 1), False
+        raise BundlingError(f"{out}: is there already, and no bundle; write to another file ({error})") from error
+    if old.name != name:
+        raise BundlingError(f"{out}: is a bundle of '{old.name}', not of '{name}'; write to another file")
+    return old
 
 
 def _data(recipe: Recipe, results: Results) -> Dataset:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import click
 
 
@@ -16,7 +18,12 @@ import click
     help="Devices go to larger numbers only [default: one more than the bundle at FILE, or 1].",
 )
 @click.option("--licence", metavar="NAME", help="The model's own licence, such as Apache-2.0.")
-@click.option("--expires", metavar="TIME", help="No device installs it afterwards, e.g. 2030-01-31T00:00:00Z.")
+@click.option(
+    "--expires",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
+    metavar="TIME",
+    help="No device installs it afterwards: 2030-01-31, or 2030-01-31T12:00:00Z (UTC).",
+)
 @click.option("--raise-floor", type=click.IntRange(min=0), help="Once it runs, refuse lower sequence numbers for good.")
 def bundle(
     run: str,
@@ -25,7 +32,7 @@ def bundle(
     key: str,
     sequence: int | None,
     licence: str | None,
-    expires: str | None,
+    expires: datetime | None,
     raise_floor: int | None,
 ) -> None:
     """Make a signed bundle of a model of the finished RUN (its folder).
@@ -44,7 +51,7 @@ def bundle(
         variant=variant,
         sequence=sequence,
         licence=licence,
-        expires=expires,
+        expires=expires and f"{expires:%Y-%m-%dT%H:%M:%SZ}",
         raise_floor=raise_floor,
     )
     for words in made.warnings:

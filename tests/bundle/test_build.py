@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import KEY
+from bundles import KEY, OTHER_KEY
 
 from compress.bench.results import ResultsError
 from compress.bundle import bundle
@@ -110,11 +110,22 @@ def test_the_sequence_number_goes_up_only_when_something_changed(run, key, tmp_p
 
 def test_what_is_no_bundle_of_this_key_is_not_taken_for_the_one_before(run, key, tmp_path):
     out = tmp_path / "m.edge"
-    out.write_bytes(b"something of mine")
-    with pytest.raises(BundlingError, match="give --sequence"):
+    bundle(run, out, OTHER_KEY)
+    before = out.read_bytes()
+    with pytest.raises(BundlingError, match="signed by another key; give --sequence"):
         bundle(run, out, key)
-    assert out.read_bytes() == b"something of mine"
+    assert out.read_bytes() == before
     assert bundle(run, out, key, sequence=3).manifest.sequence == 3
+
+
+@pytest.mark.parametrize("sequence", [None, 3])
+def test_what_is_no_bundle_is_never_replaced(run, key, tmp_path, sequence):
+    """The signing key itself may be what -o names by mistake."""
+    out = tmp_path / "release.key"
+    out.write_bytes(b"something of mine")
+    with pytest.raises(BundlingError, match="is there already, and no bundle; write to another file"):
+        bundle(run, out, key, sequence=sequence)
+    assert out.read_bytes() == b"something of mine"
 
 
 def test_a_bundle_of_another_name_is_not_overwritten_unasked(run, key, tmp_path):
@@ -180,10 +191,16 @@ def test_expiry_and_floor_stand_in_the_manifest(run, key, tmp_path):
     assert (manifest.raise_floor, manifest.expires) == (4, "2030-01-31T00:00:00Z")
 
 
-@pytest.mark.parametrize("changes", [{"expires": "soon"}, {"raise_floor": 9}, {"sequence": 2**60}])
+@pytest.mark.parametrize("changes", [{"expires": "soon"}, {"sequence": 2**60}])
 def test_what_no_device_would_accept_is_not_written(run, key, tmp_path, changes):
     with pytest.raises(ManifestError):
         bundle(run, tmp_path / "m.edge", key, **changes)
+    assert not (tmp_path / "m.edge").exists()
+
+
+def test_a_floor_above_the_bundle_itself_is_refused(run, key, tmp_path):
+    with pytest.raises(BundlingError, match="floor of 9 would refuse this bundle itself, whose sequence number is 1"):
+        bundle(run, tmp_path / "m.edge", key, raise_floor=9)
     assert not (tmp_path / "m.edge").exists()
 
 

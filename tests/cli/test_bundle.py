@@ -45,6 +45,12 @@ def test_out_and_key_must_be_given(call, tmp_path, pair, missing):
     assert (result.exit_code, missing in result.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("time", ["2030", "soon", "2030-01-31T00:00:00"])
+def test_the_time_of_expiry_is_a_date_or_a_time_in_utc(call, tmp_path, pair, time):
+    result = call("bundle", tmp_path, "-o", tmp_path / "m.edge", "--key", pair[0], "--expires", time)
+    assert (result.exit_code, "'%Y-%m-%d'" in result.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "x"])
 def test_a_sequence_number_starts_at_one(call, tmp_path, pair, number):
     result = call("bundle", tmp_path, "-o", tmp_path / "m.edge", "--key", pair[0], "--sequence", number)

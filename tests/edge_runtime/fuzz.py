@@ -58,7 +58,14 @@ def targets(folder: Path) -> dict[str, tuple[Callable[[bytes], object], list[byt
         "npy": (oracles.array_file, [array.read_bytes()]),
         "request": (lambda data: oracles.request(data, None), [plain]),
         "binary-request": (request_with_tail, [len(binary).to_bytes(2, "little") + binary + bytes(8)]),
-        "predict-json": (lambda data: oracles.item_for_predict(data, b"application/json", b""), [b"[[1, 2.5]]"]),
+        "predict-json": (
+            lambda data: oracles.item_for_predict(data, b"application/json", b""),
+            [b"[[[1, 2.5]]]", b'{"data": [[[0, -1e3]]]}', b'{"text": "words"}'],
+        ),
+        "predict-array": (
+            lambda data: oracles.item_for_predict(data, b"application/octet-stream", b""),
+            [array.read_bytes()],
+        ),
         "predict-form": (lambda data: oracles.item_for_predict(data, b"multipart/form-data", b"b"), [form]),
     }
 

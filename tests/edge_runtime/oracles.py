@@ -12,7 +12,9 @@ from bundles import KEY
 from forged import honest, zipped
 
 from edge_runtime.bundle import archive, manifest, npy, signature
+from edge_runtime.bundle.manifest import Tensor
 from edge_runtime.errors import BundleError, EdgeRuntimeError, KeyFileError, RequestError
+from edge_runtime.preprocess import tensor
 from edge_runtime.serve.items import item
 from edge_runtime.serve.protocol import Signature, parse, render
 from edge_runtime.sessions.base import TensorSpec
@@ -22,6 +24,7 @@ SIGNATURE = Signature.of(
     (TensorSpec("pixels", "uint8", ("n", 1, 2, 2)), TensorSpec("tokens", "int64", ("n", None))),
     (TensorSpec("logits", "float32", ("n", 3)),),
 )
+TENSOR = Tensor("x", "float32", (None, 1, 1, 2))
 
 
 def manifest_text(data: bytes) -> None:
@@ -94,9 +97,10 @@ def request(body: bytes, length: int | None) -> bool:
 
 
 def item_for_predict(content: bytes, media_type: bytes, boundary: bytes) -> None:
+    """What /predict is asked, to the array that the model is given."""
     try:
-        found = item(content, media_type, media_type + b"; boundary=" + boundary)
+        found = tensor.sample(item(content, media_type, media_type + b"; boundary=" + boundary), TENSOR)
     except EdgeRuntimeError as error:
         assert 400 <= error.status < 500
     else:
-        assert isinstance(found, (bytes, str, list))
+        assert (found.shape, found.dtype) == ((1, 1, 1, 2), np.float32)
