@@ -26,7 +26,7 @@ from edge_runtime.bundle import archive, contents
 from edge_runtime.bundle.manifest import File
 from edge_runtime.bundle.signature import load_private, load_public
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
 TRIAL = ("--good", 20, "--window", 1)
 """A version is committed after so many answers and seconds."""
