@@ -37,8 +37,9 @@ import fnmatch
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
 
-from compress.bench import diff_facts
+from compress.bench import diff_facts, words
 from compress.bench.diff_facts import Fact
 from compress.bench.diff_judge import Change, Judge, Word
 from compress.bench.results import Results, Variant
@@ -53,6 +54,30 @@ RUN_TO_RUN = 0.02
 Place = tuple[str, str, str]
 
 
+class Judged:
+    """What every comparison can be asked, of runs as of benchmarks."""
+
+    __slots__ = ()
+    unit: ClassVar[str] = "variant"
+    heading: ClassVar[str] = "Step"
+    method: ClassVar[str] = (
+        "Speed: each run's ratio to its own teacher on that runtime, and the share of time which that says was gained "
+        "or lost; medians decide only on a machine known to be in the same state. Verdicts and budget decide nothing "
+        "here."
+    )
+    verdicts: ClassVar[tuple[Said, ...]] = ()
+    budget: ClassVar[tuple[Said, ...]] = ()
+    made_anew: ClassVar[Sequence[str]] = ()
+
+    def having(self, word: Word) -> list[tuple[Any, Change]]:
+        """The figures of which this is said, each with its pair."""
+        return [(pair, change) for pair in self.pairs for change in pair.changes if change.word == word]
+
+    @property
+    def worse(self) -> bool:
+        return bool(self.having("worse"))
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A variant of both runs. ``precision``: in the newer one."""
@@ -62,6 +87,14 @@ class Pair:
     runtime: str
     precision: str
     changes: tuple[Change, ...]
+
+    @property
+    def place(self) -> str:
+        return words.place(self.target, self.runtime)
+
+    @property
+    def called(self) -> str:
+        return self.stage if self.precision == "fp32" else f"{self.stage} {self.precision}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +110,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Judged):
     """All that differs. ``level``: of each interval. ``only_old``, ``only_new``: variants without a partner."""
 
     old: dict[str, str]
@@ -96,20 +129,16 @@ class Difference:
     machine: list[Fact] = field(default_factory=list)
     made_anew: list[str] = field(default_factory=list)
 
-    def having(self, word: Word) -> list[tuple[Pair, Change]]:
-        """The figures of which this is said."""
-        return [(pair, change) for pair in self.pairs for change in pair.changes if change.word == word]
-
-    @property
-    def worse(self) -> bool:
-        return bool(self.having("worse"))
-
     @property
     def incomplete(self) -> bool:
         """Whether a figure of the older run has nothing to be compared with; medians between runs need not have."""
         return bool(self.only_old) or any(
             change.old is not None and change.figure != "median" for _, change in self.having("not compared")
         )
+
+    def explained(self) -> dict[str, list[Fact]]:
+        """What differs besides the figures, by title."""
+        return {"Recipe": self.recipe, "Data": self.data, "Versions": self.versions, "Machine": self.machine}
 
 
 def compare(

@@ -55,7 +55,7 @@ def machine_changes(old: Results, new: Results) -> list[Fact]:
     if not before or not after:
         return [Fact("machine", before.get("cpu"), after.get("cpu"))]
     facts = [Fact(key, before.get(key), after.get(key)) for key in MACHINE]
-    return [fact for fact in facts if fact.old != fact.new and not _same_memory(fact)]
+    return [fact for fact in facts if fact.old != fact.new and not same_memory(fact)]
 
 
 def made_anew(old: Results, new: Results) -> list[str]:
@@ -96,7 +96,7 @@ def _versions(run: Results) -> dict[str, Any]:
     return {**run.environment.get("versions", {}), "python": run.environment.get("python"), **system}
 
 
-def _same_memory(fact: Fact) -> bool:
+def same_memory(fact: Fact) -> bool:
     sizes = (fact.old, fact.new)
     known = fact.key == "memory" and all(isinstance(size, int) for size in sizes)
     return known and max(sizes) <= (1 + MEMORY_ALIKE) * min(sizes)

@@ -54,7 +54,7 @@ class Judge:
     def _accuracy(self, old: Variant, new: Variant) -> Change | None:
         before, after = old.accuracy, new.accuracy
         found = _found("accuracy", before and before.value, after and after.value, old, new)
-        if not isinstance(found, _Both):
+        if not isinstance(found, Both):
             return found
         names = [run.data.get("name") for run in (self._old, self._new)]
         if names[0] != names[1]:
@@ -79,18 +79,18 @@ class Judge:
             return None  # it is what the others' speed is measured by
         before, after = (v.latency and v.latency.ratio_to_teacher for v in (old, new))
         found = _found("speed", before and before.value, after and after.value, old, new)
-        if not isinstance(found, _Both):
+        if not isinstance(found, Both):
             return found
         if obstacle := self._elsewhere or _asked_otherwise(old, new) or self._other_teacher(new):
             return found.apart(obstacle)
         if old.latency == new.latency:
             return found.same("the very same measurement")
         slower = quotient(before, after, level=self._level, between=self._between)
-        return found.judged(_less_one(slower), self._tolerances["latency"], "against each run's own teacher")
+        return found.judged(less_one(slower), self._tolerances["latency"], "against each run's own teacher")
 
     def _median(self, old: Variant, new: Variant) -> Change | None:
         found = _found("median", *(v.latency and v.latency.p50 for v in (old, new)), old, new)
-        if not isinstance(found, _Both):
+        if not isinstance(found, Both):
             return found
         if old.latency == new.latency and not self._elsewhere:
             return found.same("the very same measurement")
@@ -101,18 +101,18 @@ class Judge:
         if obstacle:
             return found.apart(obstacle)
         slower = quotient(intervals[1], intervals[0], level=self._level, between=self._between)
-        return found.judged(_less_one(slower), self._tolerances["latency"], "same machine and conditions")
+        return found.judged(less_one(slower), self._tolerances["latency"], "same machine and conditions")
 
     def _size(self, old: Variant, new: Variant) -> Change | None:
         found = _found("size", old.size, new.size, old, new)
-        if not isinstance(found, _Both):
+        if not isinstance(found, Both):
             return found
-        word = _word(found.growth, found.growth, found.growth, self._tolerances["size"])
+        word = word_for(found.growth, found.growth, found.growth, self._tolerances["size"])
         return Change("size", word, found.old, found.new, found.growth, why="exact")
 
     def _memory(self, old: Variant, new: Variant) -> Change | None:
         found = _found("memory", *(v.memory and v.memory.peak for v in (old, new)), old, new)
-        if not isinstance(found, _Both):
+        if not isinstance(found, Both):
             return found
         if obstacle := self._elsewhere or _asked_otherwise(old, new):
             return found.apart(obstacle)
@@ -183,7 +183,7 @@ def unlike(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Both:
+class Both:
     """A figure that both runs have, and what may be said of it."""
 
     figure: str
@@ -196,7 +196,7 @@ class _Both:
 
     def judged(self, found: Interval | PairedDifference, tolerance: float, why: str) -> Change:
         """``found``: how much worse."""
-        word = _word(found.value, found.low, found.high, tolerance)
+        word = word_for(found.value, found.low, found.high, tolerance)
         return Change(self.figure, word, self.old, self.new, found.value, found.low, found.high, why)
 
     def same(self, why: str) -> Change:
@@ -206,10 +206,10 @@ class _Both:
         return Change(self.figure, "not compared", self.old, self.new, why=why)
 
 
-def _found(figure: str, before: float | None, after: float | None, old: Variant, new: Variant) -> _Both | Change | None:
+def _found(figure: str, before: float | None, after: float | None, old: Variant, new: Variant) -> Both | Change | None:
     """Both figures; or what is to be said where one is missing; None where both are."""
     if before is not None and after is not None:
-        return _Both(figure, before, after)
+        return Both(figure, before, after)
     if before is None and after is None:
         return None
     missing, run = (new, "newer") if after is None else (old, "older")
@@ -219,7 +219,7 @@ def _found(figure: str, before: float | None, after: float | None, old: Variant,
     return Change(figure, "not compared", before, after, why=why)
 
 
-def _word(value: float, low: float, high: float, tolerance: float) -> Word:
+def word_for(value: float, low: float, high: float, tolerance: float) -> Word:
     if low == high == 0:
         return "same"
     if low > 0:
@@ -229,7 +229,7 @@ def _word(value: float, low: float, high: float, tolerance: float) -> Word:
     return "within noise" if high <= tolerance else "cannot tell"
 
 
-def _less_one(ratio: Interval) -> Interval:
+def less_one(ratio: Interval) -> Interval:
     return Interval(ratio.value - 1, ratio.low - 1, ratio.high - 1)
 
 

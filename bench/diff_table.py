@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compress.bench import words
-from compress.bench.diff import Difference, Pair
+from compress.bench.diff import Judged, Pair
 from compress.bench.diff_facts import Fact
 from compress.bench.diff_judge import Change
 
@@ -40,17 +40,17 @@ _CALLED = {"size": "file"}
 _GROWS = {"speed": "time ", "median": "time "}
 
 
-def terminal(difference: Difference, width: int = 100, *, everything: bool = False) -> RenderableType:
+def terminal(difference: Judged, width: int = 100, *, everything: bool = False) -> RenderableType:
     """A rich renderable for a terminal of ``width`` columns; 72 at least."""
     parts: list[RenderableType] = [Text(headline(difference), style="bold"), Text(_runs(difference), style="dim")]
-    for place, pairs in groupby(difference.pairs, key=lambda pair: (pair.target, pair.runtime)):
-        parts += [Text(), Text(words.place(*place), style="bold"), *_place(list(pairs), width, everything)]
+    for place, pairs in groupby(difference.pairs, key=lambda pair: pair.place):
+        parts += [Text(), Text(place, style="bold"), *_place(list(pairs), difference.heading, width, everything)]
     for title, lines in _lists(difference):
         parts += [Text(), Text(title, style="bold"), *map(_indented, lines)]
-    return Group(*parts, Text(), Text(_method(difference), style="dim"))
+    return Group(*parts, Text(), Text(method(difference), style="dim"))
 
 
-def headline(difference: Difference) -> str:
+def headline(difference: Judged) -> str:
     """The answer in a sentence."""
     counts = {word: len(difference.having(word)) for word in ("worse", "better", "cannot tell")}
     worse = counts["worse"]
@@ -59,20 +59,20 @@ def headline(difference: Difference) -> str:
     said += [f"{counts['better']} better"] if counts["better"] else []
     said += [f"{counts['cannot tell']} cannot be told"] if counts["cannot tell"] else []
     gone = len(difference.only_old)
-    said += [f"{words.counted(gone, 'variant')} of the older run not compared"] if gone else []
+    said += [f"{words.counted(gone, difference.unit)} of the older run not compared"] if gone else []
     return "; ".join(said) + "."
 
 
-def _runs(difference: Difference) -> str:
+def _runs(difference: Judged) -> str:
     old, new = (f"{run['name']} {run['created']}" for run in (difference.old, difference.new))
     return f"older: {old}\nnewer: {new}"
 
 
-def _place(pairs: list[Pair], width: int, everything: bool) -> Iterable[RenderableType]:
+def _place(pairs: list[Pair], heading: str, width: int, everything: bool) -> Iterable[RenderableType]:
     figures = [(pair, change) for pair in pairs for change in pair.changes]
     told = [(pair, change) for pair, change in figures if everything or change.word in TOLD]
     if told:
-        yield _table(told, inline=width >= INLINE_WIDTH)
+        yield _table(told, heading, inline=width >= INLINE_WIDTH)
     quiet = [change for _, change in figures if change.word in QUIET]
     if quiet and not everything:
         yield _indented(f"no change beyond noise: {_summary(quiet)}")
@@ -89,7 +89,7 @@ def _for_information(change: Change) -> bool:
 
 
 def _median(pair: Pair, change: Change) -> str:
-    return f"{_step(pair)} {words.seconds(change.old)} -> {words.seconds(change.new)}"
+    return f"{pair.called} {words.seconds(change.old)} -> {words.seconds(change.new)}"
 
 
 def _by_reason(figures: list[tuple[Pair, Change]]) -> Iterable[tuple[str, list[tuple[Pair, Change]]]]:
@@ -103,15 +103,15 @@ def _by_reason(figures: list[tuple[Pair, Change]]) -> Iterable[tuple[str, list[t
     return reasons.items()
 
 
-def _table(rows: list[tuple[Pair, Change]], inline: bool) -> Table:
+def _table(rows: list[tuple[Pair, Change]], first: str, inline: bool) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    for heading, justify in (("Step", "left"), ("Figure", "left"), ("Older", "right"), ("Newer", "right")):
+    for heading, justify in ((first, "left"), ("Figure", "left"), ("Older", "right"), ("Newer", "right")):
         table.add_column(heading, justify=justify, overflow="fold")
     table.add_column("Change", justify="right", overflow="fold")
     table.add_column("", no_wrap=True)
     last = None
     for pair, change in rows:
-        step = _step(pair)
+        step = pair.called
         table.add_row(
             "" if step == last else step,
             _CALLED.get(change.figure, change.figure),
@@ -162,22 +162,18 @@ def _names(figures: list[tuple[Pair, Change]]) -> str:
     """``median of teacher, prune``."""
     by_figure: dict[str, list[str]] = {}
     for pair, change in figures:
-        by_figure.setdefault(_CALLED.get(change.figure, change.figure), []).append(_step(pair))
+        by_figure.setdefault(_CALLED.get(change.figure, change.figure), []).append(pair.called)
     merged: dict[tuple[str, ...], list[str]] = {}
     for figure, steps in by_figure.items():
         merged.setdefault(tuple(steps), []).append(figure)
     return "; ".join(f"{', '.join(names)} of {', '.join(steps)}" for steps, names in merged.items())
 
 
-def _step(pair: Pair) -> str:
-    return pair.stage if pair.precision == "fp32" else f"{pair.stage} {pair.precision}"
-
-
 def _indented(text: str, style: str = "") -> RenderableType:
     return Padding(Text(text, style=style), (0, 0, 0, 2), expand=False)
 
 
-def _lists(difference: Difference) -> Iterable[tuple[str, list[str]]]:
+def _lists(difference: Judged) -> Iterable[tuple[str, list[str]]]:
     """(title, lines) of what explains the changes; nothing of what did not change."""
     for title, ids in (("Only in the older run", difference.only_old), ("Only in the newer run", difference.only_new)):
         if ids:
@@ -192,12 +188,7 @@ def _lists(difference: Difference) -> Iterable[tuple[str, list[str]]]:
                     for s in said
                 ],
             )
-    for title, facts in (
-        ("Recipe", difference.recipe),
-        ("Data", difference.data),
-        ("Versions", difference.versions),
-        ("Machine", difference.machine),
-    ):
+    for title, facts in difference.explained().items():
         if facts:
             yield title, [_fact(fact) for fact in facts]
     if difference.made_anew:
@@ -215,14 +206,13 @@ def _short(value: Any) -> str:
     return text if len(text) <= MOST_VALUE else f"{text[: MOST_VALUE - 1]}…"
 
 
-def _method(difference: Difference) -> str:
+def method(difference: Judged) -> str:
+    """How it was compared, in words."""
     tolerances = ", ".join(
         f"{name} {words.points(value) if name == 'accuracy' else words.percent(value, 1)}"
         for name, value in difference.tolerances.items()
     )
     return (
         f"Tolerances: {tolerances}; times vary by {words.percent(difference.run_to_run, 1)} from run to run. The "
-        "intervals hold all together in 95 % of comparisons. Speed: each run's ratio to "
-        "its own teacher on that runtime, and the share of time which that says was gained or lost; medians decide "
-        "only on a machine known to be in the same state. Verdicts and budget decide nothing here."
+        f"intervals hold all together in 95 % of comparisons. {difference.method}"
     )

@@ -1,4 +1,6 @@
-"""One self-contained HTML page about a run: no script, no external resource, light and dark, readable on a phone.
+"""One self-contained HTML page about a run: no external resource, light and dark, readable on a phone.
+
+Its tables can be sorted and filtered (:mod:`compress.bench.page`), and read without that.
 
 Everything on it comes from a :class:`~compress.bench.results.Results`, so a report can be made again from a kept
 ``results.json``. All text is escaped by the template engine; only our own drawings are let through as markup.
@@ -10,14 +12,13 @@ import io
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
-from compress.bench import plots, words
+from compress.bench import curves, page, plots, words
 from compress.bench.recommend import margin_of
 from compress.bench.results import PairedDifference, Results, Variant, Verdict, places
 from compress.bench.table import budget_groups, met, place_tables
@@ -162,6 +163,7 @@ def _figures(variants: list[Variant]) -> list[tuple[str, Markup]]:
             (f"Accuracy against latency on {target}", plots.accuracy_latency(here, name=f"latency{index}")),
             (f"Accuracy against file size, {target}", plots.accuracy_size(here, name=f"size{index}")),
             (f"How single calls are spread on {target}", plots.latency_spread(here, name=f"spread{index}")),
+            (f"How many calls took how long on {target}", curves.latency_curves(here, name=f"curves{index}")),
         )
         # Safe: matplotlib escapes every label it writes, and nothing else of the results gets into a drawing.
         figures += [(caption, Markup(svg)) for caption, svg in drawings if svg]
@@ -202,10 +204,10 @@ def _yaml(value: dict[str, Any]) -> str:
     return out.getvalue()
 
 
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     """(path, text) of nested values, for lists of facts."""
     if isinstance(value, dict) and value:
-        return [pair for key, item in value.items() for pair in _flat(item, f"{prefix} {key}".strip())]
+        return [pair for key, item in value.items() for pair in flat(item, f"{prefix} {key}".strip())]
     if isinstance(value, list | tuple):
         return [(prefix.replace("_", " "), ", ".join(map(str, value)) or "none")]
     if value is None or value == {}:
@@ -231,7 +233,7 @@ def _by_measurement(value: Any) -> list[tuple[str, list[tuple[str, str]]]]:
     Anything else, such as the flat facts of a results file made by other means, is one entry without a name.
     """
     if not (isinstance(value, dict) and value and all(isinstance(item, dict) for item in value.values())):
-        return [("", _flat(value))]
+        return [("", flat(value))]
     merged: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for label, item in value.items():
         merged.setdefault(tuple(_course(item)), []).append(label)
@@ -241,9 +243,9 @@ def _by_measurement(value: Any) -> list[tuple[str, list[tuple[str, str]]]]:
 def _course(item: dict[str, Any]) -> list[tuple[str, str]]:
     """A measurement's facts, those of before and after on one line: ``0.4``, or ``0.4 before, 0.9 after``."""
     if not {"before", "after"} <= item.keys():
-        return _flat(item)
-    before, after = dict(_flat(item["before"])), dict(_flat(item["after"]))
-    facts = [pair for key, other in item.items() if key not in ("before", "after") for pair in _flat(other, key)]
+        return flat(item)
+    before, after = dict(flat(item["before"])), dict(flat(item["after"]))
+    facts = [pair for key, other in item.items() if key not in ("before", "after") for pair in flat(other, key)]
     for name in before | after:
         first, then = (side.get(name, _UNKNOWN) for side in (before, after))
         facts.append((name, first if first == then else f"{first} before, {then} after"))
@@ -252,12 +254,9 @@ def _course(item: dict[str, Any]) -> list[tuple[str, str]]:
 
 @cache
 def _template() -> Template:
-    loader = FileSystemLoader(Path(__file__).parent)
-    engine = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    engine = page.engine()
     engine.filters |= {
-        "facts": _flat,
+        "facts": flat,
         "by_measurement": _by_measurement,
         "by_reason": _by_reason,
         "met": met,

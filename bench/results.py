@@ -11,34 +11,19 @@ a measurement that went wrong.
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-import numpy as np
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-from compress.errors import CompressError
+from compress.bench import strict_json
+from compress.bench.strict_json import ResultsError as ResultsError
+from compress.bench.strict_json import Strict
 
 SCHEMA = "compress.results/1"
 VerdictWord = Literal["paid", "did not pay", "cannot tell", "not measured"]
 
 
-class ResultsError(CompressError):
-    """A results file cannot be read or written: another version, a damaged file, or a value JSON cannot hold."""
-
-
-class _Strict:
-    """An unknown field, or a number that is none, is an error when read: a typo must not pass for an absent value."""
-
-    __slots__ = ()
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
 @dataclass(frozen=True, slots=True)
-class Interval(_Strict):
+class Interval(Strict):
     """An estimate with its 95 % interval."""
 
     value: float
@@ -47,7 +32,7 @@ class Interval(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class PairedDifference(_Strict):
+class PairedDifference(Strict):
     """Accuracy lost against a reference on the same ``n`` samples; ``better`` and ``worse`` count the flips."""
 
     value: float
@@ -60,7 +45,7 @@ class PairedDifference(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Latency(_Strict):
+class Latency(Strict):
     """Seconds for one call. ``n`` calls in all; ``throughput`` in samples per second.
 
     ``p50``: the median of all calls. ``interval``: of that same median, from how the rounds differ; it holds ``p50``.
@@ -81,7 +66,7 @@ class Latency(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Memory(_Strict):
+class Memory(Strict):
     """Resident bytes of a fresh process: before loading the model, after loading it, and the peak while it runs."""
 
     interpreter: int
@@ -90,7 +75,7 @@ class Memory(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Accuracy(_Strict):
+class Accuracy(Strict):
     """``correct`` of ``n`` test samples. The teacher is the float one on the same runtime."""
 
     correct: int
@@ -102,7 +87,7 @@ class Accuracy(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage(_Strict):
+class Coverage(Strict):
     """What of a quantized file runs in integers: ``int8`` of ``layers`` convolutions and matrix products.
 
     ``floating``: the others by name, with the reason. ``unfused``: quantizers and dequantizers that cost time and save
@@ -117,7 +102,7 @@ class Coverage(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Promise(_Strict):
+class Promise(Strict):
     """A quantization's `max_drop`: the ``limit``, and the upper end ``high`` of what may be lost on validation."""
 
     limit: float
@@ -126,7 +111,7 @@ class Promise(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Variant(_Strict):
+class Variant(Strict):
     """One model file on one runtime of one target.
 
     ``step``: place in the recipe, the teacher is 0. ``parent``: id of the variant a step before on the same target and
@@ -160,7 +145,7 @@ class Variant(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict(_Strict):
+class Verdict(Strict):
     """Did this stage pay on this target and runtime, and why. ``variant``: id of the model it is about."""
 
     stage: str
@@ -172,7 +157,7 @@ class Verdict(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class StageRecord(_Strict):
+class StageRecord(Strict):
     """What a stage did. ``kind``: prune, distill, ...; ``key``: its address in the store; ``story``: lines of words."""
 
     label: str
@@ -185,7 +170,7 @@ class StageRecord(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetLine(_Strict):
+class BudgetLine(Strict):
     """One limit of the budget against the last variant of a target and runtime; ``met`` None: it cannot be told."""
 
     what: str
@@ -198,7 +183,7 @@ class BudgetLine(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Results(_Strict):
+class Results(Strict):
     """A whole run. ``created``: ISO 8601. The dictionaries hold JSON values and are shown as they are.
 
     ``environment`` keeps the machine under ``machine``; ``method`` says how latency and accuracy were measured, the
@@ -220,54 +205,14 @@ class Results(_Strict):
 
 def to_json(results: Results) -> str:
     """The results as indented JSON; raises :class:`ResultsError` naming the place of a value JSON cannot hold."""
-    plain = {"schema": SCHEMA, **_plain(results, "results")}
-    return json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return strict_json.dump(results, SCHEMA, "results")
 
 
 def from_json(text: str) -> Results:
     """The results in ``text``; raises :class:`ResultsError` on another schema version or a malformed file."""
-    try:
-        plain = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ResultsError(f"this is no results file: not JSON at line {error.lineno}: {error.msg}") from error
-    schema = plain.pop("schema", None) if isinstance(plain, dict) else None
-    if schema != SCHEMA:
-        raise ResultsError(
-            f"this file's schema is {schema!r}, and this program reads {SCHEMA!r}: "
-            "open it with the version of compress that wrote it, or run the recipe again"
-        )
-    try:
-        return _adapter().validate_python(plain)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ResultsError(f"the results file is malformed at {where}: {first['msg']}") from error
+    return strict_json.load(text, Results, SCHEMA, "results", "run the recipe again")
 
 
 def places(variant: Variant) -> tuple[str, str]:
     """Target and runtime: variants are compared within one place only."""
     return variant.target, variant.runtime
-
-
-@cache
-def _adapter() -> TypeAdapter[Results]:
-    return TypeAdapter(Results)
-
-
-def _plain(value: Any, where: str) -> Any:
-    """``value`` as JSON values only; numpy scalars and arrays become numbers and lists."""
-    if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name), f"{where}.{f.name}") for f in fields(value)}
-    if isinstance(value, dict):
-        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ResultsError(f"{where} is {value}: a quantity that was not measured must be None, never NaN or infinite")
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise ResultsError(
-        f"{where} is a {type(value).__name__}, which JSON cannot hold: give numbers, text, lists or dicts"
-    )

@@ -259,15 +259,22 @@ def _signed_rank(values: np.ndarray, level: float) -> Interval:
 
 
 def _bootstrap_median(values: np.ndarray, level: float, resamples: int, seed: int) -> Interval:
-    rounds = values.size
-    index = np.random.default_rng(seed).integers(rounds, size=(resamples, rounds))
-    medians = np.median(values[index], axis=1)
+    index = np.random.default_rng(seed).integers(values.size, size=(resamples, values.size))
+    return widened(float(np.median(values)), np.median(values[index], axis=1), values, level=level)
+
+
+def widened(value: float, resampled: np.ndarray, course: np.ndarray, *, level: float = LEVEL) -> Interval:
+    """The interval of ``value`` from a bootstrap over rounds: steps 3 and 4 above.
+
+    ``resampled``: the estimate of every resample. ``course`` (rounds,): a quantity that shows how rounds resemble
+    their neighbours.
+    """
+    rounds = course.size
     tail = NormalDist().cdf(-math.sqrt(rounds / (rounds - 1)) * _student(rounds - 1, level))
     # The order statistics outside the tail: interpolating inwards would make the interval narrower than the tail says.
-    low = float(np.quantile(medians, tail, method="lower"))
-    high = float(np.quantile(medians, 1 - tail, method="higher"))
-    value = float(np.median(values))
-    r = min(0.9, max(0.0, _autocorrelation(values) + 1 / math.sqrt(rounds)))
+    low = float(np.quantile(resampled, tail, method="lower"))
+    high = float(np.quantile(resampled, 1 - tail, method="higher"))
+    r = min(0.9, max(0.0, _autocorrelation(course) + 1 / math.sqrt(rounds)))
     stretch = math.sqrt((1 + r) / (1 - r))
     return Interval(value, value - stretch * max(0.0, value - low), value + stretch * max(0.0, high - value))
 

@@ -51,3 +51,53 @@ class RunError(CompressError):
     """A folder or file is not a finished run's, or two runs have nothing to compare."""
 
     exit_code = 2
+
+
+class DeviceError(CompressError):
+    """A device cannot be reached, or what runs there did not end as it should. What came before is kept."""
+
+
+class UnreachableError(DeviceError):
+    """Nothing answers at a device's address."""
+
+
+class HostKeyError(DeviceError):
+    """A device's host key is not known here, or is not the one it had before."""
+
+
+class LoginError(DeviceError):
+    """A device answers and does not let this user in."""
+
+
+class DevicePythonError(DeviceError):
+    """A device has no Python, or none that edge-runtime runs on."""
+
+
+class MismatchError(DeviceError):
+    """A device is not what its target says."""
+
+
+class SpaceError(DeviceError):
+    """A device has no room for what the measurement needs."""
+
+
+class WheelError(DeviceError):
+    """A package that a device needs is not published for its platform and Python, or cannot be downloaded."""
+
+
+class BusyError(DeviceError):
+    """Another measurement runs on a device; both would be wrong."""
+
+
+class KilledError(DeviceError):
+    """What ran on a device was ended by somebody else: the kernel for want of memory, or a person."""
+
+
+class LostError(DeviceError):
+    """A connection to a device broke, or did not come back."""
+
+
+class BenchmarkError(CompressError):
+    """A benchmark cannot be made as asked: nothing has been measured."""
+
+    exit_code = 2

@@ -112,6 +112,9 @@ class _Place:
         built = [runtime for runtime in target.runtimes if runtime in RUNTIMES]
         runtimes = choice.runtimes or [runtime for runtime in built if runtime not in ON_REQUEST]
         measurable, reason = target.measurable_here(facts.machine)
+        # On a GPU's machine everything may be there but the GPU's own engine, which its owner may not want.
+        if measurable and (missing := target.missing_here(runtimes)):
+            measurable, reason = False, f"{missing} is not installed here: python -m pip install {missing}"
         return cls(target, tuple(runtimes), None if measurable else reason)
 
 

@@ -74,12 +74,12 @@ def content(path: Path) -> str:
     """SHA-256 of a file, with the files that are read with it, or of all files of a folder by name."""
     if path.is_dir():
         return digest({p.relative_to(path).as_posix(): file_digest(p) for p in _files(path.rglob("*"))})
-    if beside := _beside(path):
-        return digest([file_digest(path), {name: file_digest(path.parent / name) for name in beside}])
+    if names := beside(path):
+        return digest([file_digest(path), {name: file_digest(path.parent / name) for name in names}])
     return file_digest(path)
 
 
-def _beside(path: Path) -> list[str]:
+def beside(path: Path) -> list[str]:
     """Names of the files without which a model's file is not whole: ONNX external data, a saved model's description."""
     names = {SAVED_SPEC} if path.name == SAVED_WEIGHTS else set()
     if path.suffix == ".onnx":

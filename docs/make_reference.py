@@ -1,5 +1,5 @@
-"""Write docs/recipe.md and docs/results.md from the code: ``python docs/make_reference.py``. A test tells when one is
-stale."""
+"""Write docs/recipe.md, docs/results.md and docs/benchmark-schema.md from the code: ``python docs/make_reference.py``.
+A test tells when one is stale."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pydantic_core import PydanticUndefined
 
 from compress import recipe
 from compress.bench import results
+from compress.bench.benchmark import fields as benchmark_fields
+from compress.bench.benchmark import results as benchmark
 from compress.bench.results_fields import FIELDS, FREE
 
 SECTIONS = (
@@ -37,12 +39,7 @@ HEAD = """\
 Every key of a recipe, made from its schema (`python docs/make_reference.py`). `compress schema` prints the same for
 editors, `compress validate R` checks a recipe against it. Paths are relative to the recipe's folder.
 """
-RESULTS_HEAD = f"""\
-# results.json
-
-What a run writes beside its tables, for programs: `"schema": "{results.SCHEMA}"` and the fields below. Made from the
-code (`python docs/make_reference.py`). `compress.bench.results.from_json` reads it, `compress diff` compares two.
-
+RULES = """\
 ## Versions
 
 - The file says its schema. A program reads its own version of it and refuses every other by name; it never guesses.
@@ -51,14 +48,35 @@ code (`python docs/make_reference.py`). `compress.bench.results.from_json` reads
 - A field that may be absent is added without a new number. So a program reads all files of its version from earlier
   releases. A file from a later release may hold a field that it does not know: it then refuses the file and names the
   field, because a misspelt field must not pass for an absent value. Programs of your own should ignore unknown fields.
-- Keys inside the free dictionaries (`recipe`, `environment`, `conditions`, `data`, `method`, `settings`) may come and
+- Keys inside the free dictionaries ({free}) may come and
   go without a new number.
 
 ## Conventions
 
-Seconds, bytes, fractions 0 to 1, everywhere. Intervals are 95 % intervals. What was not measured is null, never 0.
+Seconds, bytes, {more}fractions 0 to 1, everywhere. Intervals are 95 % intervals{but}. \
+What was not measured is null, never 0.
 NaN and infinity do not occur. The file is UTF-8.
 """
+RESULTS_HEAD = f"""\
+# results.json
+
+What a run writes beside its tables, for programs: `"schema": "{results.SCHEMA}"` and the fields below. Made from the
+code (`python docs/make_reference.py`). `compress.bench.results.from_json` reads it, `compress diff` compares two.
+
+""" + RULES.format(free="`recipe`, `environment`, `conditions`, `data`, `method`, `settings`", more="", but="")
+BENCHMARK_HEAD = f"""\
+# benchmark.json
+
+What `compress bench` writes for programs, one file a target: `"schema": "{benchmark.SCHEMA}"` and the fields below.
+Made from the code (`python docs/make_reference.py`). `compress.bench.benchmark.results.from_json` reads it,
+`compress diff` compares two. How the figures come about: [benchmarks.md](benchmarks.md). The single calls are in
+`events.jsonl` beside it, from which `compress bench --from` makes this file again.
+
+""" + RULES.format(
+    free="`machine`, `plan`, `method`, `conditions`, `peaks`, `profiles`",
+    more="joules, watts, ",
+    but=",\nbut where a field says that they are the least and the largest",
+)
 
 
 def render() -> str:
@@ -71,6 +89,14 @@ def render_results() -> str:
     sections = [_fields(getattr(results, name), FIELDS[name]) for name in FIELDS]
     free = [f"\n## {name}\n\n{_rows(about)}" for name, about in FREE.items()]
     return RESULTS_HEAD + "".join(sections + free)
+
+
+def render_benchmark() -> str:
+    """The page about benchmarks. Raises KeyError for a field that compress.bench.benchmark.fields does not describe."""
+    kinds = {**vars(benchmark), "Interval": results.Interval}
+    sections = [_fields(kinds[name], about) for name, about in benchmark_fields.FIELDS.items()]
+    free = [f"\n## {name}\n\n{_rows(about)}" for name, about in benchmark_fields.FREE.items()]
+    return BENCHMARK_HEAD + "".join(sections + free)
 
 
 def _fields(described: type, about: dict[str, tuple[str, str]]) -> str:
@@ -129,5 +155,6 @@ def _values(model: type[BaseModel], name: str) -> str:
 
 
 if __name__ == "__main__":
-    for page, text in (("recipe.md", render()), ("results.md", render_results())):
+    pages = {"recipe.md": render(), "results.md": render_results(), "benchmark-schema.md": render_benchmark()}
+    for page, text in pages.items():
         (Path(__file__).parent / page).write_text(text, "utf-8")

@@ -10,6 +10,7 @@ Figures of a device come from the documents listed in ``source``; what no docume
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,13 +22,20 @@ from ruamel.yaml.error import YAMLError
 
 from compress.errors import TargetError
 from compress.suggest import did_you_mean
+from compress.targets.address import parse_address
 from edge_runtime.cpu import FEATURES
 from edge_runtime.machine import Machine, detect
 
 DEVICES = Path(__file__).parent / "devices"
 THIS_MACHINE = "this-machine"
 SUFFIXES = (".yaml", ".yml")
-MODULES = {"litert": "ai_edge_litert"}
+MODULES = {
+    "litert": "ai_edge_litert",
+    "onnxruntime-cuda": "onnxruntime",
+    "pytorch-cuda": "torch",
+    "aotinductor": "torch",
+    "aotinductor-graph": "torch",
+}
 """Import names of runtimes that are called otherwise."""
 
 
@@ -38,8 +46,28 @@ def _known(features: tuple[str, ...]) -> tuple[str, ...]:
     return features
 
 
-Runtime = Literal["onnxruntime", "openvino", "tensorrt", "litert"]
+Runtime = Literal[
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "litert",
+    "onnxruntime-cuda",
+    "aotinductor",
+    "aotinductor-graph",
+    "pytorch-cuda",
+]
+NVIDIA = ("tensorrt", "onnxruntime-cuda", "aotinductor", "aotinductor-graph", "pytorch-cuda")
+"""Runtimes whose sessions run on an NVIDIA GPU. Those that a recipe builds for are in ``compress.recipe.RUNTIMES``; the
+others are for ``compress bench``, and files that are already there."""
 Features = Annotated[tuple[str, ...], AfterValidator(_known)]
+
+
+def _reachable(address: str) -> str:
+    try:
+        parse_address(address)
+    except TargetError as error:
+        raise ValueError(str(error)) from error
+    return address
 
 
 class Target(BaseModel):
@@ -69,6 +97,9 @@ class Target(BaseModel):
     tops: float | None = Field(None, gt=0, description="the maker's peak int8 figure, in 1e12 operations per second")
     power_sensors: tuple[str, ...] = Field((), description="what can measure power there; empty: a meter is needed")
     boards: tuple[str, ...] = Field((), description="how the device tree's model begins on such a board")
+    connect: Annotated[str, AfterValidator(_reachable)] | None = Field(
+        None, description="where such a device is, for `compress bench`: ssh://[user@]host[:port]"
+    )
     system: str | None = Field(None, description="usual operating system")
     python: str | None = Field(None, description="Python that comes with it")
     source: tuple[str, ...] = Field(min_length=1, description="documents the figures are from")
@@ -77,12 +108,25 @@ class Target(BaseModel):
     def measurable_here(self, machine: Machine) -> tuple[bool, str]:
         """Whether times taken on ``machine`` are times of this target, and why (not), in words."""
         obstacle = self._obstacle(machine)
-        return obstacle is None, obstacle or f"{machine.model or machine.cpu} is such a machine"
+        here = machine.gpu[0] if self._on_gpu_only and machine.gpu else machine.model or machine.cpu
+        return obstacle is None, obstacle or f"{here} is such a machine"
+
+    def missing_here(self, runtimes: Iterable[str]) -> str | None:
+        """Of runtimes on its GPU, the first whose engine is not installed in this environment."""
+        on_gpu = (runtime for runtime in runtimes if runtime in self.on_gpu)
+        return next((name for name in on_gpu if not find_spec(MODULES.get(name, name))), None)
+
+    @property
+    def _on_gpu_only(self) -> bool:
+        return set(self.runtimes) <= set(self.on_gpu)
 
     def _obstacle(self, machine: Machine) -> str | None:
         here = machine.model or machine.cpu
-        if set(self.runtimes) <= set(self.on_gpu):
-            return "a model runs on its GPU, and the sessions here run on the processor"
+        if self._on_gpu_only:
+            if not set(self.runtimes) & set(NVIDIA):
+                return "a model runs on its GPU, and the sessions here run on the processor"
+            if not machine.gpu:
+                return f"this machine has no NVIDIA GPU that its driver shows, and {self.title} is one"
         if self.boards and not (machine.model or "").startswith(self.boards):
             return f"this machine is {here}, not {self.title}"
         if self.arch != machine.arch:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+from compress.bench.environments import cache
+
 
 def folder(description: str | None) -> Path:
     """The cache folder from the command line, else below $XDG_CACHE_HOME (~/.cache where that is not set)."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "folder", nargs="?", type=Path, default=cache / "compress" / "bench", help="for packages (default: %(default)s)"
-    )
+    parser.add_argument("folder", nargs="?", type=Path, default=cache(), help="for packages (default: %(default)s)")
     return parser.parse_args().folder
 
 
-def fetch(requirements: tuple[str, ...], cache: Path) -> Path:
-    """Install ``name==version`` requirements, without what they depend on, below ``cache``; return where they lie."""
-    packages = cache / "packages"
+def fetch(requirements: tuple[str, ...], below: Path) -> Path:
+    """Install ``name==version`` requirements, without what they need, in a folder ``below``; return where they lie."""
+    packages = below / "packages"
     for requirement in requirements:
         name, version = requirement.replace("-", "_").split("==")
         if not (packages / f"{name}-{version}.dist-info" / "RECORD").is_file():

@@ -29,6 +29,7 @@ import torch
 
 import compress
 from compress.bench import stats, words
+from compress.bench.peers import olive_latency
 from compress.bench.quantize.packages import folder, tell
 from compress.compare.logits import logits
 from compress.data.dataset import Dataset
@@ -44,7 +45,6 @@ from edge_runtime import open_session
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 QUICKSTART = ROOT / "recipes" / "quickstart.yaml"
-OLIVE = ("olive-ai==0.13.0", "onnxruntime", "requests")
 TURNS = 3
 MOST_TIME = 1.2
 
@@ -160,17 +160,7 @@ def _nncf(data: Dataset) -> Callable[[Path, Path], None]:
 
 
 def _olive(cache: Path, samples: Path) -> Contender:
-    """Its environment is made once, beside a stamp that tells it is whole."""
-    environment = cache / OLIVE[0]
-    python, stamp = environment / "bin" / "python", environment / "stamp"
-    if not stamp.is_file():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
-        constraints = ROOT / "constraints.txt"
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        pinned = "".join(line for line in constraints.read_text().splitlines(True) if _shared(line))
-        (environment / "constraints.txt").write_text(pinned)
-        subprocess.run([*pip, "-c", str(environment / "constraints.txt"), *OLIVE], check=True)
-        stamp.touch()
+    python = olive_latency.python(cache)
 
     def make(source: Path, out: Path) -> float:
         script = Path(__file__).with_name("olive_peer.py")
@@ -180,11 +170,6 @@ def _olive(cache: Path, samples: Path) -> Contender:
         return float(done.stdout.splitlines()[-1])
 
     return Contender("Olive", make)
-
-
-def _shared(line: str) -> bool:
-    """The same engines as here, so that only the tools differ."""
-    return line.partition("==")[0] in ("torch", "onnx", "onnxruntime", "numpy")
 
 
 if __name__ == "__main__":

@@ -26,14 +26,14 @@ def calm_rounds(
     while time.monotonic() < end and any(len(one) < rounds for one in found.values()):
         for name, measure in measures.items():
             if len(found[name]) < rounds:
-                others, started = _others(ours), time.monotonic()
+                before, started = others(ours), time.monotonic()
                 result = measure()
-                if _others(ours) - others <= SHARE * (time.monotonic() - started):
+                if others(ours) - before <= SHARE * (time.monotonic() - started):
                     found[name].append(result)
     return found
 
 
-def _others(ours: Iterable[int]) -> float:
+def others(ours: Iterable[int] = ()) -> float:
     """Processor seconds since the machine's start, without those of ``ours`` and of this process."""
     user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
     times = os.times()

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from compress.bench import environments
+
 PEERS = Path(__file__).with_name("peers")
 PACKAGES = {
     "fastapi": ("fastapi==0.165.0", "uvicorn[standard]==0.54.0"),
@@ -43,19 +45,13 @@ class Endpoint:
             return answer.read()
 
 
-def cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "compress" / "bench" / "serve"
-
-
 def environment(peer: str) -> Path:
     """The folder of programs of a peer's own environment, made when it is first needed."""
-    folder = cache() / peer
-    if not (folder / "complete").is_file():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *PACKAGES[peer], *ENGINE], check=True)
-        (folder / "complete").touch()
-    return folder / "bin"
+    return environments.environment(cache() / peer, (*PACKAGES[peer], *ENGINE), engines=()).parent
+
+
+def cache() -> Path:
+    return environments.cache() / "serve"
 
 
 @contextmanager

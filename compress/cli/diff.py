@@ -1,17 +1,18 @@
-"""`compress diff`: what changed between two runs beyond noise; a gate for continuous integration."""
+"""`compress diff`: what changed between two runs or two benchmarks beyond noise; a gate for continuous integration."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from compress.cli.options import json_option
 
 if TYPE_CHECKING:
-    from compress.bench.diff import Difference
+    from compress.bench.benchmark.results import Benchmark
+    from compress.bench.diff import Judged
     from compress.bench.results import Results
 
 WORSE = 4
@@ -48,32 +49,48 @@ def diff(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """Compare two runs, each its folder or results.json, variant by variant.
+    """Compare two runs, each its folder or results.json, variant by variant; or two benchmarks of `compress bench`.
 
     Accuracy is compared sample by sample where both runs say which they got right. Latency is compared by each run's
-    ratio to its own teacher, and only on the same machine. Accuracy's tolerance is absolute, the others relative.
+    ratio to its own teacher (a benchmark's first model), and only on the same machine. Accuracy's tolerance is
+    absolute, the others relative.
 
     Exit codes: 0 nothing worse, 1 an error, 2 not called with two runs, 4 worse beyond noise and beyond the tolerance.
     """
-    from compress.bench import diff as runs
-    from compress.bench.read_run import read_run
-    from compress.errors import RunError
-
     allowed, between = _tolerances(tolerances), _percent(run_to_run, run_to_run, "--run-to-run")
-    old, new = read_run(older), read_run(newer)
-    found = runs.compare(old, new, tolerances=allowed, run_to_run=between, only=only)
-    if not found.pairs:
-        asked = f" that --only {' or '.join(only)} means" if only else ""
-        raise RunError(
-            f"there is no variant (stage/target/runtime) in both runs{asked}: "
-            f"{older} has {_variants(old)}; {newer} has {_variants(new)}"
-        )
+    found, text = _compared(older, newer, {"tolerances": allowed, "run_to_run": between, "only": only})
     if as_json:
-        click.echo(runs.to_json(found))
+        click.echo(text)
     else:
         _show(found, everything)
     if found.worse or (strict and found.incomplete):
         sys.exit(WORSE)
+
+
+def _compared(older: Path, newer: Path, options: dict[str, Any]) -> tuple[Judged, str]:
+    """What changed, and the same as JSON, of two runs or of two benchmarks."""
+    from compress.bench import diff as runs
+    from compress.bench import diff_benchmark as benchmarks
+    from compress.bench.read_benchmark import is_benchmark, read_benchmark
+    from compress.bench.read_run import read_run
+    from compress.errors import RunError
+
+    kinds = [is_benchmark(place) for place in (older, newer)]
+    if kinds[0] != kinds[1] and all(place.exists() for place in (older, newer)):
+        said = [f"{p} is a {'benchmark' if k else 'run'}" for p, k in zip((older, newer), kinds, strict=True)]
+        raise RunError(f"{said[0]} and {said[1]}: two of one kind can be compared")
+    if any(kinds):
+        old, new = read_benchmark(older), read_benchmark(newer)
+        found, what = benchmarks.compare(old, new, **options), "measurement (model/scenario/threads/batch)"
+        have, text = [_measurements(old), _measurements(new)], benchmarks.to_json(found)
+    else:
+        old, new = read_run(older), read_run(newer)
+        found, what = runs.compare(old, new, **options), "variant (stage/target/runtime)"
+        have, text = [_variants(old), _variants(new)], runs.to_json(found)
+    if not found.pairs:
+        asked = f" that --only {' or '.join(options['only'])} means" if options["only"] else ""
+        raise RunError(f"there is no {what} in both runs{asked}: {older} has {have[0]}; {newer} has {have[1]}")
+    return found, text
 
 
 def _tolerances(given: tuple[str, ...]) -> dict[str, float]:
@@ -110,7 +127,13 @@ def _variants(run: Results) -> str:
     return few([f"{v.stage}/{v.target}/{v.runtime}" for v in run.variants], 4) or "none"
 
 
-def _show(found: Difference, everything: bool) -> None:
+def _measurements(benchmark: Benchmark) -> str:
+    from compress.suggest import few
+
+    return few([f"{t.model}/{cell.id}" for cell in benchmark.cells for t in cell.timings], 4) or "none"
+
+
+def _show(found: Judged, everything: bool) -> None:
     from rich.console import Console
 
     from compress.bench import diff_table

@@ -24,6 +24,8 @@ COMMANDS = {
     "sensitivity": "Rank the layers by what int8 costs and gains in each.",
     "bundle": "Make the signed file of a model for a device.",
     "keys": "Make the keys that sign bundles.",
+    "bench": "Measure model files: latency, memory, energy, here or on devices.",
+    "profile": "Show in which layers a model's time goes, here or on a device.",
     "diff": "Say what changed between two runs beyond noise.",
     "store": "Show what the artifact store holds, and free space.",
 }

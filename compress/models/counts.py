@@ -8,7 +8,7 @@ FLOPs. A count is not a time: measure that.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,11 +67,44 @@ def count_onnx(path: Path) -> Counts:
     Free axes count as 1. ``params`` are the elements of floating point and of quantized tensors, without scales and
     zero points. Raises :class:`ModelError` for a file that is no ONNX, or whose shapes cannot be inferred.
     """
+    found = onnx_products(path)
+    macs = sum(product.macs for product in found.products if product.weighted)
+    return Counts(_params(found.weights, list(found.graph.node)), macs // found.samples)
+
+
+@dataclass(frozen=True)
+class OnnxProduct:
+    """An operator that multiplies matrices: names of its two factors, of which ``w`` is constant when ``weighted``."""
+
+    node: NodeProto
+    a: str
+    w: str
+    weighted: bool
+    macs: int
+
+
+@dataclass(frozen=True)
+class OnnxProducts:
+    """All of a graph, with the shapes that are known; ``samples``: the first axis of its last input."""
+
+    graph: onnx.GraphProto
+    weights: dict[str, TensorProto]
+    shapes: dict[str, tuple[int, ...]]
+    products: list[OnnxProduct]
+    samples: int
+
+
+def onnx_products(path: Path, inputs: Mapping[str, Sequence[int]] | None = None) -> OnnxProducts:
+    """Every convolution and matrix product of an ONNX file, of weights or of two activations.
+
+    ``inputs``: shapes by name, or in order where no name is the file's: runtimes call some inputs otherwise. Other free
+    axes count as 1. Raises :class:`ModelError` as :func:`count_onnx` does.
+    """
     try:
         model = onnx.load(path, load_external_data=False)
     except (OSError, DecodeError) as error:
         raise ModelError(f"{path}: not a readable ONNX file ({error})") from error
-    samples = _fix_free_axes(model)
+    samples = _fix_free_axes(model, inputs or {})
     try:
         graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError) as error:
@@ -84,8 +117,7 @@ def count_onnx(path: Path) -> Counts:
         dims = value.type.tensor_type.shape.dim
         if all(d.HasField("dim_value") for d in dims):
             shapes[value.name] = tuple(d.dim_value for d in dims)
-    constant = set(weights)
-    macs = 0
+    constant, products = set(weights), []
     for node in graph.node:
         if node.input and all(name in constant or not name for name in node.input):
             constant.update(node.output)
@@ -93,9 +125,10 @@ def count_onnx(path: Path) -> Counts:
             a, w = operands
             if "MatMul" in node.op_type and w not in constant:  # weights may stand on either side
                 a, w = w, a
-            if w in constant:  # else a product of two activations
-                macs += _macs(node, a, w, shapes, path)
-    return Counts(_params(weights, list(graph.node)), macs // samples)
+            weighted = w in constant  # else a product of two activations, whose shapes may be computed while it runs
+            if weighted or {a, w, node.output[0]} <= shapes.keys():
+                products.append(OnnxProduct(node, a, w, weighted, _macs(node, a, w, shapes, path)))
+    return OnnxProducts(graph, weights, shapes, products, samples)
 
 
 def _operands(node: NodeProto) -> tuple[str, str] | None:
@@ -149,17 +182,18 @@ def _scales_and_zero_points(nodes: list[NodeProto]) -> Iterator[str]:
             yield from node.input[2:]
 
 
-def _fix_free_axes(model: onnx.ModelProto) -> int:
-    """Set every free axis of the inputs to 1; returns the number of samples in the (then fixed) batch."""
+def _fix_free_axes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> int:
+    """Set every free axis of the inputs, to 1 where ``shapes`` does not say; returns the samples in the batch."""
     names = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in names]
+    if len(inputs) == len(shapes) and not {value.name for value in inputs} & shapes.keys():
+        shapes = dict(zip((value.name for value in inputs), shapes.values(), strict=True))
     samples = 1
-    for value in model.graph.input:
-        if value.name in names:
-            continue
+    for value in inputs:
         dims = value.type.tensor_type.shape.dim
-        for dim in dims:
+        for index, dim in enumerate(dims):
             if not dim.HasField("dim_value"):
-                dim.dim_value = 1
+                dim.dim_value = shapes[value.name][index] if value.name in shapes else 1
         samples = dims[0].dim_value if dims else 1
     model.graph.ClearField("value_info")  # may hold the free axes' names
     for value in model.graph.output:

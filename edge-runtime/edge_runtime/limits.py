@@ -7,6 +7,8 @@ BUNDLE_BYTES = 2 * 1024**3
 """A bundle file; also keeps every offset in a ZIP archive within its 32 bits."""
 MANIFEST_BYTES = 1024**2
 """manifest.json: room for 20,000 labels."""
+NAME_LENGTH = 100
+"""Characters of a model's name in a manifest."""
 BUNDLE_FILES = 64
 """Files in a bundle, besides its manifest and signature."""
 PATH_DEPTH = 4
@@ -73,7 +75,11 @@ BODY_BYTES = 16 * 1024**2
 BODIES_BYTES = 64 * 1024**2
 """All bodies that are being read or waited for, together."""
 HEADERS_BYTES = 16 * 1024
-"""A request's line and headers."""
+"""A request's line and headers; and its trailers, or what frames its chunks."""
+HEADERS = 256
+"""Headers, and trailers, of a request: each costs some 150 bytes of memory, however short it is."""
+PIPELINED = 32
+"""Requests that wait on a connection for the answer to the one before; the connection is closed after the last."""
 INFER_JSON_BYTES = 8 * 1024**2
 """The JSON of one inference request, without the binary tensors after it: parsing it keeps other requests waiting."""
 REQUEST_ID_LENGTH = 256
@@ -88,10 +94,22 @@ BATCH_SAMPLES = 16
 """Samples that one inference takes; ``--batch`` sets another."""
 CONNECTIONS = 512
 """Open connections."""
+HANDSHAKE_SECONDS = 5.0
+"""Time that a client has for its TLS handshake."""
+SEND_SECONDS = 30.0
+"""Time that a client has to take the answers it is sent."""
+DRAIN_SECONDS = 28.0
+"""Time that requests under way may keep a stopping server; then their connections are cut."""
+CLOSE_SECONDS = 10.0
+"""Time that the model, and those who watch it, may keep it after that; in all less than the unit's TimeoutStopSec."""
+PARALLEL = 64
+"""Inferences at the same time, each in a thread of its own: ``--parallel``."""
+THREADS = 256
+"""Threads of one inference: ``--threads``."""
 RECEIVE_SECONDS = 30.0
 """Time that a client has to send a whole request, and that a connection may stay without one."""
 REQUEST_SECONDS = 30.0
-"""Time that a request may wait for its inference, if its client does not ask for less; ``--timeout`` sets another."""
+"""Longest time that a request may wait for its inference; ``--timeout`` and clients may set a shorter one."""
 OUTCOMES = 10_000
 """Samples of one request that tells whether the model was right."""
 OUTCOMES_BYTES = 128 * 1024

@@ -11,7 +11,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime import cpu
+from edge_runtime import cpu, throttle
 from edge_runtime.energy.find import detect as detect_sensors
 from edge_runtime.energy.tree import ROOT, board
 
@@ -30,8 +30,8 @@ JETSONS = {
 CPU_ZONES = ("x86_pkg_temp", "cpu", "soc-thermal", "bigcore", "coretemp", "k10temp")
 """How the thermal zones and sensor chips of processors are called, or begin."""
 
-THROTTLED_NOW = 0b1111
-"""Bits of a Raspberry Pi's get_throttled about this moment: under-voltage, frequency capped, throttled, soft limit."""
+EMULATED = "EDGE_RUNTIME_EMULATED"
+"""Set to 1 in the environment where an emulator shows no sign of itself."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class Conditions:
     ``governor`` joins those of all cores; ``frequency`` (Hz) is the fastest core's as the kernel believes it to be;
     ``temperature`` (degrees Celsius) the hottest processor zone's; ``throttled`` is about this moment;
     ``throttle_count`` counts events since boot, so two readings tell whether there was one between; ``load_average`` is
-    over 1, 5 and 15 minutes.
+    over 1, 5 and 15 minutes; ``throttle_flags`` are a Raspberry Pi's, in words, now and since it was started;
+    ``under_voltage`` is about this moment; ``power_mode`` is a Jetson's, or the ACPI platform profile.
     """
 
     governor: str | None
@@ -71,6 +72,9 @@ class Conditions:
     throttled: bool | None
     throttle_count: int | None
     load_average: tuple[float, float, float] | None
+    throttle_flags: tuple[str, ...] | None = None
+    under_voltage: bool | None = None
+    power_mode: str | None = None
 
 
 def detect(root: Path = ROOT) -> Machine:
@@ -97,14 +101,36 @@ def conditions(root: Path = ROOT) -> Conditions:
     scaling = "sys/devices/system/cpu/cpu[0-9]*/cpufreq"
     load = (_read(root / "proc/loadavg") or "").split()[:3]
     counts = _numbers(root, "sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count")
+    bits = throttle.bits(root)
     return Conditions(
         governor="+".join(sorted({text for _, text in _texts(root, f"{scaling}/scaling_governor")})) or None,
         frequency=max((kilohertz * 1e3 for kilohertz in _numbers(root, f"{scaling}/scaling_cur_freq")), default=None),
         temperature=_temperature(root),
-        throttled=_throttled(root),
+        throttled=_slowed(root) if bits is None else bool(bits & throttle.NOW),
         throttle_count=sum(map(int, counts)) if counts else None,
         load_average=(float(load[0]), float(load[1]), float(load[2])) if len(load) == 3 else None,
+        throttle_flags=None if bits is None else throttle.names(bits),
+        under_voltage=throttle.under_voltage(root, bits),
+        power_mode=throttle.power_mode(root),
     )
+
+
+def emulated(root: Path = ROOT) -> bool:
+    """Whether a processor is emulated here, so that times say nothing about a real one.
+
+    QEMU names itself in /proc/cpuinfo, or in the device tree of its boards; its emulation of single programs shows the
+    host's processor to a program made for another. A virtual machine that runs on its own kind of processor may name
+    QEMU too: it is taken for emulated, for its times would not be a board's either.
+    """
+    if os.environ.get(EMULATED) == "1":
+        return True
+    about = _read(root / "proc/cpuinfo") or ""
+    names = [text for _, text in _texts(root, "proc/device-tree/fw-cfg@*/compatible")]
+    names += [about, _read(root / "proc/device-tree/compatible") or "", board(root) or ""]
+    if any("qemu" in text.lower() for text in names):
+        return True
+    foreign = not platform.machine().startswith(("x86", "AMD64", "amd64", "i"))
+    return root == ROOT and foreign and cpu.parse(about).arch == "x86_64"
 
 
 def _memory(root: Path) -> int | None:
@@ -143,11 +169,8 @@ def _temperature(root: Path) -> float | None:
     return None
 
 
-def _throttled(root: Path) -> bool | None:
-    """What a Raspberry Pi's firmware says; elsewhere, whether the kernel is cooling by slowing the processor down."""
-    bits = [int(text, 16) for _, text in _texts(root, "sys/devices/platform/soc*/soc*:firmware/get_throttled")]
-    if bits:
-        return any(bit & THROTTLED_NOW for bit in bits)
+def _slowed(root: Path) -> bool | None:
+    """Whether the kernel is cooling by slowing the processor down."""
     slowed = [
         state > 0
         for path, kind in _texts(root, "sys/class/thermal/cooling_device*/type")

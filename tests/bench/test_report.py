@@ -53,7 +53,7 @@ def test_the_page_is_well_formed_and_self_contained(html):
     page = Page(html)
     assert page.open == []
     assert all(link.startswith("#") for link in page.links)
-    assert not page.tags & {"script", "link", "img", "iframe", "object"}
+    assert not page.tags & {"link", "img", "iframe", "object"}
     assert "@import" not in html
     assert "url(http" not in html
     assert len(page.ids) == len(set(page.ids))
@@ -142,9 +142,9 @@ def test_everything_written_by_others_is_escaped(results):
         ],
         budget=[replace(b, what=evil, target=evil, runtime=evil, by=evil) for b in results.budget],
     )
-    page = Page(report.render(hostile))
-    assert "script" not in page.tags
-    assert evil in "".join(page.text)
+    html = report.render(hostile)
+    assert html.count("<script") == 1
+    assert evil in "".join(Page(html).text)
 
 
 def test_colours_follow_the_readers_preference(html):

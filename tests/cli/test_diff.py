@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import benchmark_example
 import example
 import pytest
 from run_pairs import change, complete, slower, wrong
 
+from compress.bench.benchmark import results as benchmark_results
+from compress.bench.benchmark.analyse import analyse
 from compress.bench.results import to_json
 
 
@@ -129,3 +132,49 @@ def test_runs_without_a_common_variant_are_refused_with_what_they_have(call, sav
 
 def test_two_runs_are_needed(call, tmp_path):
     assert call("diff", tmp_path).exit_code == 2
+
+
+@pytest.fixture
+def benchmarks(tmp_path):
+    """Folders of two benchmarks, the second of which has a slower model."""
+    plan = benchmark_example.plan(scenarios=("single-stream",), threads=(1,), batches=(1,))
+    for name, factor in (("b1", 1.0), ("b2", 1.3)):
+        speed = benchmark_example.SPEED | {"int8": factor * benchmark_example.SPEED["int8"]}
+        rounds = benchmark_example.cell_rounds(plan.cells[0], speed=speed)
+        events = [benchmark_example.begin(plan), *rounds, benchmark_example.cell_end(plan.cells[0])]
+        (tmp_path / name).mkdir()
+        text = benchmark_results.to_json(analyse(events, target="pi"))
+        (tmp_path / name / "benchmark.json").write_text(text, encoding="utf-8")
+    return tmp_path / "b1", tmp_path / "b2"
+
+
+def test_two_benchmarks_are_a_gate_with_the_same_codes(call, benchmarks):
+    one, two = benchmarks
+    same, worse = call("diff", one, one / "benchmark.json"), call("diff", one, two)
+    assert (same.exit_code, worse.exit_code, call("diff", two, one).exit_code) == (0, 4, 0)
+    assert "pi, single-stream, 1 thread, batch 1" in worse.stdout and "int8" in worse.stdout
+    plain = json.loads(call("diff", one, two, "--json").stdout)
+    assert (plain["schema"], plain["worse"]) == ("compress.benchmark-diff/1", True)
+    assert call("diff", one, two, "--only", "pruned/*").exit_code == 0
+    assert call("diff", one, two, "--tolerance", "latency=40%").exit_code == 0
+
+
+def test_a_run_and_a_benchmark_are_not_compared(call, benchmarks, saved, old):
+    result = call("diff", benchmarks[0], saved("old", old))
+    assert result.exit_code == 2
+    assert "is a benchmark and" in result.stderr and "two of one kind" in result.stderr
+
+
+def test_what_is_no_benchmark_is_told_in_one_line(call, benchmarks, tmp_path):
+    one, _ = benchmarks
+    text = (one / "benchmark.json").read_text()
+    (tmp_path / "many/pi").mkdir(parents=True)
+    (tmp_path / "many/pi/benchmark.json").write_text(text)
+    (tmp_path / "newer.json").write_text(text.replace("compress.benchmark/1", "compress.benchmark/7"))
+    for given, said in (
+        (tmp_path / "many", "which of its targets? pi"),
+        (tmp_path / "newer.json", "schema is 'compress.benchmark/7'"),
+    ):
+        result = call("diff", one, given)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert said in result.stderr and result.stderr.count("\n") == 1

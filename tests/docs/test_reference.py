@@ -7,22 +7,32 @@ from pathlib import Path
 import pytest
 
 from compress.bench import results
+from compress.bench.benchmark import fields as benchmark_fields
+from compress.bench.benchmark import results as benchmark
 from compress.bench.results_fields import FIELDS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-@pytest.mark.parametrize(("page", "render"), [("recipe.md", "render"), ("results.md", "render_results")])
+PAGES = [
+    ("recipe.md", "render"),
+    ("results.md", "render_results"),
+    ("benchmark-schema.md", "render_benchmark"),
+]
+
+
+@pytest.mark.parametrize(("page", "render"), PAGES)
 def test_the_reference_is_what_the_code_says_now(page, render):
     page_of = runpy.run_path(str(DOCS / "make_reference.py"))[render]
     assert (DOCS / page).read_text("utf-8") == page_of(), "run python docs/make_reference.py"
 
 
-def test_every_field_of_the_results_is_described_and_no_other():
-    """A new field belongs into compress.bench.results_fields too, with its unit."""
+@pytest.mark.parametrize(("module", "described"), [(results, FIELDS), (benchmark, benchmark_fields.FIELDS)])
+def test_every_field_of_the_results_is_described_and_no_other(module, described):
+    """A new field belongs into the table of fields beside the dataclasses too, with its unit."""
     found = {
         name: {field.name for field in dataclasses.fields(value)}
-        for name, value in vars(results).items()
+        for name, value in vars(module).items()
         if isinstance(value, type) and dataclasses.is_dataclass(value)
     }
-    assert {name: set(fields) for name, fields in FIELDS.items()} == found
+    assert {name: set(fields) for name, fields in described.items()} == found

@@ -36,6 +36,7 @@ from edge_runtime.serve.auth import Access
 from edge_runtime.serve.core import Service, Settings
 
 INFER = "/v2/models/digits/infer"
+TOKEN = "a-token-of-many-letters"
 
 
 @dataclass
@@ -233,3 +234,17 @@ def wait_until(what: Any, seconds: float = 20.0) -> None:
 
 def connect(server: Server) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+def secret(path: Path, text: str = TOKEN, mode: int = 0o600) -> Path:
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def refused(*arguments: str | Path, home: Path) -> str:
+    """What is said by a server that does not start."""
+    command = [sys.executable, "-m", "edge_runtime.cli", "--home", home, "serve", "--port", "0", *arguments]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1, done.stderr
+    return done.stderr

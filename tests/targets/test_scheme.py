@@ -5,10 +5,11 @@ from dataclasses import asdict
 import pytest
 
 from compress.errors import TargetError
+from compress.recipe import RUNTIMES
 from compress.targets.scheme import Scheme, scheme
 from compress.targets.target import list_targets, load_target
 
-EVERY = [(target, runtime) for target in list_targets() for runtime in target.runtimes]
+EVERY = [(target, runtime) for target in list_targets() for runtime in target.runtimes if runtime in RUNTIMES]
 
 
 @pytest.fixture

@@ -124,7 +124,9 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path):
         ("x86-avx2", replace(PC, features=("avx2", "avx512_vnni")), "this machine has avx512_vnni, which"),
         ("x86-vnni", replace(PC, features=("avx2", "avx_vnni")), None),
         ("x86-vnni", PC, "this machine lacks avx_vnni"),
-        ("nvidia-gpu", replace(PC, gpu=("NVIDIA H100",)), "a model runs on its GPU"),
+        ("nvidia-gpu", PC, "this machine has no NVIDIA GPU"),
+        ("nvidia-gpu", replace(PI, gpu=("NVIDIA H100",)), "its architecture is x86_64"),
+        ("intel-igpu", PC, "a model runs on its GPU"),
         ("jetson-orin-nano", replace(PI, features=("asimd", "dotprod", "fp16"), model="NVIDIA Jetson Orin Nano"), None),
     ],
 )
@@ -132,6 +134,18 @@ def test_a_target_is_measured_only_on_hardware_that_stands_for_it(name, machine,
     measurable, words = load_target(name).measurable_here(machine)
     assert measurable == (reason is None)
     assert words.startswith(reason or (machine.model or machine.cpu))
+
+
+def test_a_gpu_is_what_makes_a_machine_stand_for_it():
+    machine = replace(PC, gpu=("NVIDIA H100",))
+    assert load_target("nvidia-gpu").measurable_here(machine) == (True, "NVIDIA H100 is such a machine")
+
+
+def test_a_gpus_engine_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr("compress.targets.target.find_spec", lambda name: None if name == "tensorrt" else object())
+    target = load_target("nvidia-gpu")
+    assert target.missing_here(["aotinductor", "tensorrt"]) == "tensorrt"
+    assert target.missing_here(["aotinductor", "onnxruntime-cuda"]) is None
 
 
 def test_targets_and_schemes_need_no_torch():

@@ -32,10 +32,6 @@ class Contents:
             raise ContentError(f"{self.folder}: its manifest lists no file {path!r:.80}")
         return self.folder / path
 
-    @property
-    def model(self) -> Path:
-        return self.file(self.manifest.model)
-
     def array(self, path: str) -> np.ndarray:
         """The array in an .npy file, of which nothing is evaluated and no size is believed. Raises ContentError."""
         try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,13 +54,20 @@ class Exported:
 
 
 def export(
-    folder: Path, target: Path, form: str, *, labels: Path | None = None, classes: Sequence[str] = ()
+    folder: Path,
+    target: Path,
+    form: str,
+    *,
+    labels: Path | None = None,
+    classes: Sequence[str] = (),
+    replace: bool = False,
 ) -> Exported:
-    """Write the captures in ``folder`` into the folder ``target``, which is made if need be.
+    """Write the captures in ``folder`` into the folder ``target``, which is made if need be. ``replace``: also where an
+    export is already.
 
     ``labels``: a JSON export of Label Studio; only inputs that have a label there are written. ``classes``: the model's
     labels in its order, as far as they are known. Raises CaptureError when
-    there is nothing to export, or ``labels`` cannot be read, and OSError.
+    there is nothing to export, or ``labels`` cannot be read, or the files are there already, and OSError.
     """
     known = None if labels is None else read_labels(labels)
     weights = read_weights(folder)
@@ -80,13 +88,15 @@ def export(
             f"{folder} has no captures to export{'' if known is None else f' with labels in {labels}'}; "
             "see `edge-runtime captures list`, or switch capturing on and wait"
         )
-    durable.make_folders(target)
     if form == "label-studio":
         files = _tasks(found, classes)
     else:
         files, found, more = _dataset(found, known, classes)
         left_out += more
     files["captures.jsonl"] = b"".join(_line(item, known) for item in found)
+    if not replace and (there := [name for name in files if os.path.lexists(target / name)]):
+        raise CaptureError(f"{target / there[0]}: is there already; name another folder, or add --replace")
+    durable.make_folders(target)
     for name, content in files.items():
         durable.write_file(target / name, content)
     return Exported(len(found), tuple(target / name for name in files), tuple(left_out))

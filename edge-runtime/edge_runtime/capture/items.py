@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_runtime.bundle.files import opened
 from edge_runtime.errors import CaptureError
 from edge_runtime.limits import CAPTURE_BYTES
 
@@ -41,7 +42,8 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Record:
-    """``time`` in seconds since 1970. ``propensity``: the probability with which this input was kept when it came.
+    """``time`` in seconds since 1970. ``version``: the bundle's hash, or in older captures its sequence number.
+    ``propensity``: the probability with which this input was kept when it came.
 
     ``prediction`` is None for a model that is no classifier."""
 
@@ -110,7 +112,7 @@ def read(path: Path) -> tuple[np.ndarray, Record]:
     try:
         if path.stat().st_size > CAPTURE_BYTES:
             raise ValueError(f"longer than {CAPTURE_BYTES} bytes")
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        with opened(path) as (stream, _), np.load(stream, allow_pickle=False) as archive:
             # A header may claim any size: what it claims is checked before the array is made.
             for part in archive.zip.infolist():
                 if part.file_size > 8 * CAPTURE_BYTES:

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.errors import CaptureSettingsError
+from edge_runtime.bundle.files import opened
+from edge_runtime.errors import CaptureError, CaptureSettingsError
 from edge_runtime.limits import CAPTURE_SETTINGS_BYTES
 from edge_runtime.update import durable
 from edge_runtime.watch.outputs import Reading
@@ -114,12 +115,14 @@ _RANGES = (
 def load(path: Path) -> Policy:
     """The settings in a file; off where there is none. Raises CaptureSettingsError."""
     try:
-        with path.open("rb") as stream:
+        with opened(path) as (stream, _):
             data = stream.read(CAPTURE_SETTINGS_BYTES + 1)
     except FileNotFoundError:
         return Policy()
     except OSError as error:
-        raise CaptureSettingsError(f"{path} cannot be read ({error.strerror}); correct its permissions") from error
+        raise CaptureSettingsError(
+            f"{path} cannot be read ({error.strerror}); correct its permissions, or remove it"
+        ) from error
     try:
         if len(data) > CAPTURE_SETTINGS_BYTES:
             raise ValueError(f"longer than {CAPTURE_SETTINGS_BYTES} bytes")
@@ -140,7 +143,13 @@ def from_dict(settings: dict[str, Any]) -> Policy:
 
 
 def save(path: Path, policy: Policy) -> None:
-    """Raises OSError, and then the old settings stand."""
-    durable.make_folders(path.parent)
-    path.parent.chmod(0o700)
-    durable.write_file(path, json.dumps(asdict(policy), indent=2).encode() + b"\n")
+    """Raises CaptureError, and then the old settings stand."""
+    try:
+        durable.make_folders(path.parent)
+        path.parent.chmod(0o700)
+        durable.write_file(path, json.dumps(asdict(policy), indent=2).encode() + b"\n")
+    except OSError as error:
+        raise CaptureError(
+            f"{path}: cannot be written: {error.strerror}; free some space (`edge-runtime captures gc`), or become the "
+            "owner of its folder"
+        ) from error

@@ -48,6 +48,7 @@ log = logging.getLogger("edge_runtime.capture")
 
 class Captures:
     """``folder`` holds settings.json, weights.json and the inputs. ``labels``: names of the classes, for the records.
+    ``id``: the bundle's, which they name too; without one, ``version``, of which each model's name has its own.
 
     ``observe`` never raises, and waits for nothing but other calls of it. ``draw`` and ``clock`` are for tests: uniform
     numbers in [0, 1), and seconds since 1970. Raises DriftReferenceError for a damaged reference.
@@ -59,6 +60,7 @@ class Captures:
         folder: Path,
         *,
         version: str = "",
+        id: str = "",
         labels: Sequence[str] = (),
         draw: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.time,
@@ -73,16 +75,16 @@ class Captures:
         self._rest_until = float("-inf")
         self._hour = -1
         self._used = 0  # of the hour's quota
-        self.switch(reference, version, labels)
+        self.switch(reference, version, labels, id)
         self.index = Index(self.folder)
         self._read_settings()
         self._saved = time.monotonic()
         self.worker = Worker("edge-runtime-captures", self._work, self._idle)
 
-    def switch(self, reference: dict[str, Any] | None, version: str, labels: Sequence[str] = ()) -> None:
+    def switch(self, reference: dict[str, Any] | None, version: str, labels: Sequence[str] = (), id: str = "") -> None:
         """Capture by another version's reference from now on. Raises DriftReferenceError, and then nothing changes."""
         known = None if reference is None else Reference(reference)
-        self._model = known, version, tuple(labels)
+        self._model = known, version, tuple(labels), id or version
 
     def observe(
         self,
@@ -133,7 +135,7 @@ class Captures:
         self.close()
 
     def _work(self, entries: list[Observation], chance: float) -> None:
-        reference, version, labels = self._model
+        reference, version, labels, id = self._model
         for seen in together(entries, ROWS):
             if seen.version != version or not self._policy.on:
                 continue
@@ -143,9 +145,9 @@ class Captures:
                 continue
             self.counts["considered"] += len(inputs)
             for candidate in candidates(seen, reference, labels, self._policy, chance, self._draw):
-                self._consider(candidate, version)
+                self._consider(candidate, id)
 
-    def _consider(self, candidate: Candidate, version: str) -> None:
+    def _consider(self, candidate: Candidate, id: str) -> None:
         now = self._clock()
         if why := self._full(now):
             self.counts[f"missed: {why}"] += 1
@@ -161,7 +163,7 @@ class Captures:
             self.index.weigh(alike, 1 / propensity)
             self.counts["duplicate"] += 1
             return
-        record = Record(now, version, propensity, candidate.reasons, candidate.prediction)
+        record = Record(now, id, propensity, candidate.reasons, candidate.prediction)
         self._keep(name, encode(candidate.sample, record), 1 / propensity)
 
     def _keep(self, name: Name, data: bytes, weight: float) -> None:

@@ -21,6 +21,7 @@ from types import ModuleType
 
 from edge_runtime.errors import EdgeRuntimeError
 from edge_runtime.places import DEFAULT_HOME, default_home
+from edge_runtime.words import printable
 
 COMMANDS = {
     "predict": "edge_runtime.cli.predict",
@@ -33,6 +34,7 @@ COMMANDS = {
     "gc": "edge_runtime.cli.gc",
     "captures": "edge_runtime.cli.captures",
     "sensors": "edge_runtime.cli.sensors",
+    "bench": "edge_runtime.cli.bench",
 }
 """Where each command lives, in the order in which help lists them."""
 
@@ -49,11 +51,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-
-
-def printable(text: str) -> str:
-    """A text from outside, on one line: what would end it, or command a terminal, is spelled out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def _dispatch(argv: list[str]) -> int:

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export = actions.add_parser("export", help="write what is kept into a folder")
     export.add_argument("folder", type=Path)
     export.add_argument("--format", choices=("dataset", "label-studio"), default="dataset")
+    export.add_argument("--replace", action="store_true", help="although an export is in that folder already")
     export.add_argument(
         "--labels", type=Path, help="a JSON export of Label Studio: only what it labels, with its labels"
     )
@@ -69,8 +70,10 @@ def _off(folder: Path, arguments: argparse.Namespace) -> int:
 def _change(folder: Path, change: Callable[[Policy], Policy]) -> None:
     from edge_runtime.capture import policy
     from edge_runtime.errors import CaptureSettingsError
+    from edge_runtime.update.home import Home
 
     path = folder / "settings.json"
+    Home(folder.parent).check()  # what another user writes the server could not read
     try:
         known = policy.load(path)
     except CaptureSettingsError:  # damaged: whoever switches decides anew
@@ -101,7 +104,7 @@ def _list(folder: Path, arguments: argparse.Namespace) -> int:
         try:
             sample, record = items.read(path)
         except CaptureError as error:
-            print(f"damaged  {error}")
+            print(f"damaged  {printable(str(error))}")
             continue
         known = record.prediction
         said = "" if known is None else f"  {known.label or known.index} {known.confidence:.3f}"
@@ -126,10 +129,17 @@ def _export(folder: Path, arguments: argparse.Namespace) -> int:
     from edge_runtime.capture.export import export
     from edge_runtime.cli import printable
 
-    done = export(folder, arguments.folder, arguments.format, labels=arguments.labels, classes=_classes(arguments.home))
+    done = export(
+        folder,
+        arguments.folder,
+        arguments.format,
+        labels=arguments.labels,
+        classes=_classes(arguments.home),
+        replace=arguments.replace,
+    )
     for reason in done.left_out:
         print(f"left out: {printable(reason)}", file=sys.stderr)
-    print(f"{done.count} captures: {', '.join(str(path) for path in done.files)}")
+    print(printable(f"{done.count} captures: {', '.join(str(path) for path in done.files)}"))
     return 0
 
 

@@ -12,9 +12,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from edge_runtime.cli import printable
     from edge_runtime.update.gc import gc
     from edge_runtime.update.home import Home
 
     for id in gc(Home(arguments.home)):
-        print(f"removed {id}")
+        print(f"removed {printable(id)}")
     return 0

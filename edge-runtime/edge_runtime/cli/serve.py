@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +17,39 @@ HELP = "serve the installed model, or one bundle, over HTTP"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, help="serve this bundle; otherwise what is installed in the home")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; others than loopback need a token")
-    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free")
+    parser.add_argument("--port", type=_whole(0, 65535), default=8000, help="0 for any that is free")
     parser.add_argument("--unix", type=Path, help="listen on this socket file instead of an address")
     parser.add_argument("--token-file", type=Path, help="file (mode 0600) with the token that clients must send")
     parser.add_argument("--admin-token-file", type=Path, help="file (mode 0600) with the token for /admin/")
     parser.add_argument("--tls-certificate", type=Path, help="certificate and its chain, PEM")
     parser.add_argument("--tls-key", type=Path, help="its private key, PEM (mode 0600)")
-    parser.add_argument("--threads", type=_positive, default=1, help="threads of one inference")
+    parser.add_argument("--threads", type=_whole(1, limits.THREADS), default=1, help="threads of one inference")
     parser.add_argument(
-        "--parallel", type=_positive, default=None, help="inferences at the same time; cores divided by --threads"
+        "--parallel",
+        type=_whole(1, limits.PARALLEL),
+        default=None,
+        help="inferences at the same time; cores divided by --threads",
     )
     parser.add_argument(
-        "--batch", type=_positive, default=limits.BATCH_SAMPLES, help="most samples of one inference; 1 for no batching"
+        "--batch", type=_whole(1), default=limits.BATCH_SAMPLES, help="most samples of one inference; 1 for no batching"
     )
-    parser.add_argument("--queue", type=_positive, default=limits.QUEUE_SAMPLES, help="most samples that may wait")
-    parser.add_argument("--timeout", type=_seconds, default=limits.REQUEST_SECONDS, help="longest wait, seconds")
-    parser.add_argument("--max-body", type=_positive, default=limits.BODY_BYTES, help="largest body, bytes")
+    parser.add_argument("--queue", type=_whole(1), default=limits.QUEUE_SAMPLES, help="most samples that may wait")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds(0.001, limits.REQUEST_SECONDS),
+        default=limits.REQUEST_SECONDS,
+        help="longest wait of a request, seconds",
+    )
+    parser.add_argument("--max-body", type=_whole(1), default=limits.BODY_BYTES, help="largest body, bytes")
     parser.add_argument("--no-watch", action="store_true", help="neither watch for drift nor capture inputs")
     parser.add_argument(
-        "--window", type=_positive, default=500, help="samples that are compared at a time with the bundle's reference"
+        "--window", type=_whole(1), default=500, help="samples that are compared at a time with the bundle's reference"
     )
     parser.add_argument(
-        "--spacing", type=_spacing, default=0.0, help="seconds between inputs that are watched; for a camera, some"
+        "--spacing",
+        type=_seconds(0, 86_400),
+        default=0.0,
+        help="seconds between inputs that are watched; for a camera, some",
     )
     parser.add_argument("--print-unit", action="store_true", help="print a systemd unit for this server, and leave")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
@@ -76,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
             key=arguments.tls_key,
             max_body=arguments.max_body,
             service=Settings(
-                threads=arguments.parallel or max(1, _cores() // threads),
+                threads=arguments.parallel or min(max(1, _cores() // threads), limits.PARALLEL),
                 batch=arguments.batch,
                 queue=arguments.queue,
                 seconds=arguments.timeout,
@@ -104,22 +117,24 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """What makes a whole number of an option's value, for argparse."""
+
+    def convert(text: str) -> int:
+        with suppress(ValueError):
+            if (value := int(text)) >= least and (most is None or value <= most):
+                return value
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise argparse.ArgumentTypeError(f"must be a whole number {bounds}, not {text!r:.40}")
+
+    return convert
 
 
-def _spacing(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 86_400:
-        raise argparse.ArgumentTypeError("must be from 0 to 86400")
-    return value
+def _seconds(least: float, most: float) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        with suppress(ValueError):
+            if least <= (value := float(text)) <= most:
+                return value
+        raise argparse.ArgumentTypeError(f"must be a number from {least:g} to {most:g}, not {text!r:.40}")
 
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= limits.REQUEST_SECONDS:
-        raise argparse.ArgumentTypeError(f"must be above 0 and at most {limits.REQUEST_SECONDS}")
-    return value
+    return convert

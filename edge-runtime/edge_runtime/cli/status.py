@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from edge_runtime.cli import printable
     from edge_runtime.update.home import Home
     from edge_runtime.update.status import status
 
@@ -31,12 +32,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
     print(f"{'floor':<9} {facts['floor']}")
     for id, reason in facts["bad"].items():
-        print(f"{'bad':<9} {id[:12]}  {reason}")
+        print(f"{'bad':<9} {id[:12]}  {printable(reason)}")
     for key in facts["keys"]:
         print(f"{'key':<9} {key}")
     print(f"{'free':<9} {facts['free'] / 1e6:.0f} MB")
     for problem in facts["problems"]:
-        print(f"{'problem':<9} {problem}")
+        print(f"{'problem':<9} {printable(problem)}")
     return 0
 
 

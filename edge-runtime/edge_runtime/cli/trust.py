@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 HELP = "trust a public key, list the trusted ones, or trust one no longer"
@@ -16,15 +17,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from edge_runtime.cli import printable
+    from edge_runtime.errors import KeyFileError
     from edge_runtime.update import trust
     from edge_runtime.update.home import Home
 
     home = Home(arguments.home)
     if arguments.remove:
-        print(f"no longer trusted: {trust.remove(home, arguments.remove)}")
+        print(f"no longer trusted: {trust.remove(home, arguments.remove) or arguments.remove}")
     elif arguments.key:
         print(f"trusted: {trust.add(home, arguments.key)}")
     else:
+        files = home.key_files().values()
+        for problem in (found for found in files if isinstance(found, KeyFileError)):
+            print(f"not used: {printable(str(problem))}", file=sys.stderr)
         for key in home.trusted_keys():
             print(key)
     return 0

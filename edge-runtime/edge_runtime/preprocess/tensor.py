@@ -5,7 +5,6 @@ Nothing is converted silently: a value that the model's dtype cannot hold is ref
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from itertools import chain
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from edge_runtime import limits
+from edge_runtime.bundle import npy
 from edge_runtime.errors import InputError, InputTooLargeError
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ def _not_held(value: Any, dtype: np.dtype, name: str) -> NoReturn:
 def _array(item: Any) -> np.ndarray:
     """A nested list as an array. As objects: with a text among them numpy would take memory for the longest, each."""
     objects = np.asarray(item, dtype=object)
+    if objects.ndim > limits.AXES:  # numpy makes arrays of 64 axes, and fails to walk through more than 32
+        raise InputError(f"lists in lists, {objects.ndim} deep or more; an array has at most {limits.AXES} axes")
     kinds = set(map(type, objects.flat))
     if list in kinds or tuple in kinds:
         raise InputError("not an array: its rows differ in length, or nest too deep; send a rectangular nested list")
@@ -134,21 +136,10 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _npy(data: bytes) -> np.ndarray:
-    """The array in a ``.npy`` file. Its header is checked against the bytes that are there before memory is taken."""
+    """The array in a ``.npy`` file, read as a bundle's are: nothing of it is evaluated, and no size believed."""
     if len(data) > limits.INPUT_BYTES:
         raise InputTooLargeError(f"an input may have {limits.INPUT_BYTES} bytes, got {len(data)}; make it smaller")
-    stream = io.BytesIO(data)
-    form = np.lib.format
     try:
-        version = form.read_magic(stream)
-        read = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}[version]
-        shape, fortran, dtype = read(stream, max_header_size=limits.NPY_HEADER_BYTES)
-    except Exception as error:  # numpy parses the header as Python's literals, which fail in many ways
-        raise InputError(f"a damaged .npy file: {error}; save it again with numpy.save") from None
-    if dtype.kind not in "biuf" or any(size < 0 for size in shape):
-        raise InputError(f"a .npy file of {dtype} {shape}; save an array of numbers")
-    rest = len(data) - stream.tell()
-    if rest != math.prod(shape) * dtype.itemsize:
-        raise InputError(f"a .npy file of {dtype} {shape} has {rest} bytes of values; is it whole?")
-    array = np.frombuffer(data, dtype, offset=stream.tell())
-    return array.reshape(shape, order="F" if fortran else "C")
+        return npy.load(data, any_order=True)
+    except ValueError as error:
+        raise InputError(f"not a .npy file that can be read: {error}; save an array with numpy.save") from None

@@ -80,21 +80,25 @@ def peak(
 
 def measure(path: str, runtime: str | None, threads: int, input_shape: Sequence[int], dtype: str) -> PeakMemory:
     """The same in this process, which had better be a fresh one."""
-    interpreter = _resident("VmRSS")
-    # Where the kernel does not allow the reset, a fresh process has hardly had a higher peak.
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text(RESET_PEAK)
+    interpreter = resident("VmRSS")
+    reset_peak()
     with open_session(path, runtime, threads) as session:
-        loaded = _resident("VmRSS")
+        loaded = resident("VmRSS")
         array = np.ones(input_shape, dtype)
         inputs = {spec.name: array for spec in session.inputs}
         for _ in range(CALLS):
             session.run(inputs)
-        return PeakMemory(interpreter, loaded, _resident("VmHWM"))
+        return PeakMemory(interpreter, loaded, resident("VmHWM"))
 
 
-def _resident(field: str) -> int:
-    """VmRSS or VmHWM in bytes."""
+def reset_peak() -> None:
+    """Let VmHWM begin anew. Where the kernel does not allow it, a fresh process has hardly had a higher peak."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text(RESET_PEAK)
+
+
+def resident(field: str) -> int:
+    """VmRSS or VmHWM of this process, in bytes. Raises ProbeError where there is no such file."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError as error:

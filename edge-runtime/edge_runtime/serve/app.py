@@ -9,7 +9,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any
+
+import orjson
 
 import edge_runtime
 from edge_runtime import limits
@@ -32,8 +35,9 @@ from edge_runtime.serve.messages import JSON, Answer, Budget, Gone, Request, err
 from edge_runtime.serve.metrics import MEDIA_TYPE
 from edge_runtime.serve.outcomes import outcomes
 from edge_runtime.serve.routes import NONE, ROUTES, TOKEN, allow, allowed, resolve
+from edge_runtime.serve.sparing import Sparing
 
-log = logging.getLogger("edge_runtime.serve")
+log = Sparing(logging.getLogger("edge_runtime.serve"))
 
 LENGTH = b"inference-header-content-length"
 TIMEOUT = b"request-timeout"
@@ -68,6 +72,7 @@ class Application:
         endpoint = NONE
         request = Request(scope, receive, self._budget)
         try:
+            request.check_headers()
             self.access.check_host(request.headers)
             endpoint, names = resolve(request.path)
             self.access.check_token(ROUTES[endpoint][2] if endpoint in ROUTES else TOKEN, request.headers)
@@ -81,7 +86,7 @@ class Application:
         except EdgeRuntimeError as error:
             answer = self._refusal(error, request)
         except Exception:
-            log.exception("a request failed", extra={"endpoint": endpoint})
+            log.error("a request failed", "internal", exc_info=True, endpoint=endpoint)
             answer = self._refusal(ServeError("this server failed; its log tells why"), request)
         finally:
             request.finish()
@@ -96,11 +101,15 @@ class Application:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 
+    def refused(self, code: str) -> None:
+        """Count what was refused before it became a request."""
+        self.service.metrics.errors.add(code)
+
     def _refusal(self, error: EdgeRuntimeError, request: Request) -> Answer:
         self.service.metrics.errors.add(error.code)
         # Those two are counted, and every client can cause as many as it likes.
         if error.status >= 500 and not isinstance(error, (NotReadyError, DeadlineError)):
-            log.error(str(error), extra={"code": error.code})
+            log.error(str(error), error.code)
         answer = error_answer(error)
         if isinstance(error, MethodError):
             answer.headers.append((b"allow", allow(resolve(request.path)[0])))
@@ -141,8 +150,9 @@ class Application:
             asked = protocol.parse(body, request.whole(LENGTH), runner.signature)
             if TIMEOUT in request.headers:
                 asked.timeout = min(_timeout(request), asked.timeout or limits.REQUEST_SECONDS)
-            outputs = await self.service.infer(runner, asked, started)
-            content, length = protocol.render(asked, outputs, name, runner.version)
+            content, length = await self.service.infer(
+                runner, asked, started, lambda outputs: protocol.render(asked, outputs, name, runner.version)
+            )
         if length is None:
             return Answer(200, content, JSON)
         return Answer(200, content, b"application/octet-stream", [(LENGTH, b"%d" % length)])
@@ -170,7 +180,7 @@ class Application:
         return Answer(200, self.service.metrics.text(samples), MEDIA_TYPE.encode())
 
     async def _openapi(self, request: Request, started: float) -> Answer:
-        return json_answer(openapi.document())
+        return Answer(200, _document(), JSON)
 
     async def _status(self, request: Request, started: float) -> Answer:
         service = self.service
@@ -202,6 +212,11 @@ class Application:
             raise ModelUnknownError(
                 f"version {version!r:.40} of {known!r} is not served; version {self.service.version} is"
             )
+
+
+@cache
+def _document() -> bytes:
+    return orjson.dumps(openapi.document())
 
 
 def _timeout(request: Request) -> float:

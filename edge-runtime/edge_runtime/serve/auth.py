@@ -114,8 +114,8 @@ def check_listening(host: str, token: Token | None) -> None:
 
 
 def host_name(header: bytes) -> str:
-    """The host in a Host header's value, without its port and brackets."""
-    text = header.decode("latin-1")
+    """The host in a Host header's value, in lower case, without its port and brackets."""
+    text = header.decode("latin-1").lower()
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0]

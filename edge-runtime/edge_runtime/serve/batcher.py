@@ -8,7 +8,8 @@ gather, and the next free thread takes as many as the batch allows. Nothing wait
 
 A request that is alone, of a model that is quick, is run on the event loop itself: handing it to a thread and back
 takes as long as a small model does. Whatever came at the same time is known by then, as it is looked at after all that
-the loop had to read.
+the loop had to read. A model that leaves other axes open than the batch never is: how long it took for small inputs
+says nothing of a large one.
 """
 
 from __future__ import annotations
@@ -75,6 +76,9 @@ class Runner:
         self._flying = 0
         self._holders = 0
         self._retired = False
+        self._steady = all(
+            isinstance(axis, int) for spec in signature.inputs for axis in spec.shape[1 if signature.batched else 0 :]
+        )
         self._most = most
         self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
@@ -124,7 +128,7 @@ class Runner:
     def _flush(self) -> None:
         """Pass on what has come since the loop last looked for work."""
         jobs, self._fresh = self._fresh, []
-        alone = len(jobs) == 1 and not self._flying
+        alone = self._steady and len(jobs) == 1 and not self._flying
         self._flying += len(jobs)
         if alone and 0 < self.seconds_per_sample * jobs[0].samples < QUICK_SECONDS:
             self._deliver(self._answers(jobs))

@@ -14,16 +14,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from edge_runtime import limits
-from edge_runtime.errors import EdgeRuntimeError, InputError, ModelUnfitError, NotReadyError
+from edge_runtime.errors import DeadlineError, EdgeRuntimeError, InputError, ModelUnfitError, NotReadyError
 from edge_runtime.serve.audience import Audience, Observer
 from edge_runtime.serve.batcher import Arrays, Runner
-from edge_runtime.serve.fitness import examine
 from edge_runtime.serve.metrics import Metrics, Sample
-from edge_runtime.serve.protocol import InferRequest
+from edge_runtime.serve.opening import open_and_try
+from edge_runtime.serve.protocol import InferRequest, Signature
 from edge_runtime.serve.tally import Account, Accounts, Tally
+from edge_runtime.serve.witness import READ, RUN, Witness, finite
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ class Service:
         self.audience = Audience(observers)
         self.draining = False
         self._runner: Runner | None = None
+        self._witness: Witness | None = None
         self._accounts = Accounts()
         self._switching = asyncio.Lock()
         self._pool = ThreadPoolExecutor(settings.threads, "prepare")
@@ -91,15 +91,18 @@ class Service:
         finally:
             runner.release()
 
-    async def infer(self, runner: Runner, request: InferRequest, arrived: float) -> Arrays:
-        """A request's outputs by name. ``arrived``: time.monotonic() when it came.
+    async def infer(
+        self, runner: Runner, request: InferRequest, arrived: float, make: Callable[[Arrays], Any] = lambda found: found
+    ) -> Any:
+        """What ``make`` makes of a request's outputs by name. ``arrived``: time.monotonic() when it came.
 
-        Raises BusyError when the queue is full, DeadlineError when its turn comes too late, SessionError.
+        An inference counts as good once its answer is made. Raises BusyError when the queue is full, DeadlineError when
+        its turn comes too late, SessionError, and what ``make`` raises.
         """
         seconds = self.settings.seconds if request.timeout is None else min(request.timeout, self.settings.seconds)
         runner.reserve(request.samples)
         try:
-            return await self._counted(runner, request.inputs, request.samples, arrived + seconds)
+            return await self._counted(runner, request.inputs, request.samples, arrived + seconds, make)
         finally:
             runner.free(request.samples)
 
@@ -116,50 +119,50 @@ class Service:
                 if quick
                 else await loop.run_in_executor(self._pool, runner.model.prepare, item)
             )
-            name = runner.signature.inputs[0].name
-            outputs = await self._counted(runner, {name: sample}, 1, arrived + seconds)
-            return runner.model.interpret(outputs[runner.signature.outputs[0].name])[0]
+            name, output = runner.signature.inputs[0].name, runner.signature.outputs[0].name
+            return await self._counted(
+                runner, {name: sample}, 1, arrived + seconds, lambda found: runner.model.interpret(found[output])[0]
+            )
         finally:
             runner.free(1)
 
-    async def switch(self, opener: Callable[[], Any]) -> str:
+    async def switch(self, opener: Callable[[], Any], former: Callable[[], Any] = lambda: None) -> str:
         """Serve the model that ``opener`` opens (in a thread) instead of the present one. Its version.
 
+        ``former`` opens, in a thread, the version that would serve in its place, for `Witness`; or gives None.
         Returns once the former version has answered its last request and is closed. When the new one cannot be opened
         or does not run, the former one serves on, and the reason is raised.
         """
         async with self._switching:
             loop = asyncio.get_running_loop()
             try:
-                model, signature, most = await loop.run_in_executor(None, partial(_opened, opener, self.settings.batch))
+                model, signature, most, known = await loop.run_in_executor(
+                    None, partial(open_and_try, opener, self.settings.batch)
+                )
+                account = self._accounts.open(model.contents.id, keep=(self.id,))
+                runner = self._started(model, signature, most, account)
             except EdgeRuntimeError:
                 self.metrics.switches.add("failed")
                 raise
-            version = str(model.contents.manifest.sequence)
             # Before its first answer, so that none goes unseen; the last ones of the former version do.
-            await self.audience.serve(model.contents, version)
-            account = self._accounts.open(model.contents.id, keep=(self.id,))
-            former, self._runner = (
-                self._runner,
-                Runner(
-                    model,
-                    signature,
-                    version,
-                    threads=self.settings.threads,
-                    most=most,
-                    room=self.settings.queue,
-                    on_batch=partial(self._observe, account),
-                ),
-            )
+            await self.audience.serve(model.contents, runner.version)
+            last, self._runner = self._runner, runner
+            if self._witness:
+                self._witness.end()
+            self._witness = Witness(runner, known, account.failed, former)
             self.metrics.switches.add("done")
-            if former:
-                former.retire()
-                await former.closed.wait()
-            return version
+            if last:
+                last.retire()
+                await last.closed.wait()
+            return runner.version
 
     def tally(self, id: str) -> Tally:
         """How the bundle with this hash has been doing since this was last called, and start anew."""
         return self._accounts.told(id)
+
+    def give_back(self, id: str, told: Tally) -> None:
+        """What `tally` has told could not be passed on: tell it again."""
+        self._accounts.give_back(id, told)
 
     def samples(self) -> list[Sample]:
         """The metrics that are states."""
@@ -183,6 +186,8 @@ class Service:
     async def close(self) -> None:
         """Stop when the last request is answered."""
         self.draining = True
+        if self._witness:
+            self._witness.end()
         if self._runner:
             self._runner.retire()
             await self._runner.closed.wait()
@@ -195,20 +200,50 @@ class Service:
             raise NotReadyError("no model is loaded yet; wait until /v2/health/ready answers 200")
         return self._runner
 
-    async def _counted(self, runner: Runner, inputs: Arrays, samples: int, deadline: float) -> Arrays:
+    def _started(self, model: Any, signature: Signature, most: int, account: Account) -> Runner:
+        """Raises ModelUnfitError when there are no threads left to run it, and then the model is closed."""
+        try:
+            return Runner(
+                model,
+                signature,
+                str(model.contents.manifest.sequence),
+                threads=self.settings.threads,
+                most=most,
+                room=self.settings.queue,
+                on_batch=partial(self._observe, account),
+            )
+        except RuntimeError as error:
+            model.close()
+            raise ModelUnfitError(f"{model.session!r}: it cannot be run: {error}; free some memory") from error
+
+    async def _counted(
+        self, runner: Runner, inputs: Arrays, samples: int, deadline: float, make: Callable[[Arrays], Any]
+    ) -> Any:
         account = self._accounts[runner.model.contents.id]
         try:
             outputs = await runner.submit(inputs, samples, deadline)
-        except InputError:  # the client's doing
+        except (InputError, DeadlineError):  # the client's doing, and the load's
             raise
-        except EdgeRuntimeError as error:
-            account.tally.failed += error.code == "session-failed"
+        except Exception:
+            self._doubt(runner, RUN, inputs)
             raise
-        # A model whose answers are no numbers has failed, unless it was asked about what is none.
-        sound = _finite(outputs) or not _finite(inputs)
-        account.tally.good += sound
-        account.tally.failed += not sound
-        return outputs
+        sound = finite(outputs)
+        try:
+            answer = make(outputs)
+        except Exception:
+            if sound or finite(inputs):
+                self._doubt(runner, READ if sound else RUN, inputs)
+            raise
+        # A model whose answers are no numbers may have failed, unless it was asked about what is none.
+        if sound or not finite(inputs):
+            account.good()
+        else:
+            self._doubt(runner, RUN, inputs)
+        return answer
+
+    def _doubt(self, runner: Runner, what: str, inputs: Arrays) -> None:
+        if self._witness and runner is self._runner:  # a version that is being left is not judged any more
+            self._witness.doubt(what, inputs)
 
     def _observe(
         self, account: Account, inputs: Arrays, outputs: Arrays, seconds: float, samples: int, version: str
@@ -221,19 +256,3 @@ class Service:
         if self.audience and len(inputs) == len(outputs) == 1:
             [given], [got] = inputs.values(), outputs.values()
             self.audience.observe(given, got, seconds, version)
-
-
-def _finite(arrays: Arrays) -> bool:
-    return all(np.isfinite(array).all() for array in arrays.values())
-
-
-def _opened(opener: Callable[[], Any], batch: int) -> tuple[Any, Any, int]:
-    model = opener()
-    try:
-        return model, *examine(model, batch)
-    except EdgeRuntimeError:
-        model.close()
-        raise
-    except (ValueError, TypeError, MemoryError) as error:
-        model.close()
-        raise ModelUnfitError(f"{model.session!r}: it cannot be tried before it serves: {error}") from error

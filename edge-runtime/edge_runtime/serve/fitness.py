@@ -28,8 +28,8 @@ def examine(model: Any, most: int) -> tuple[Signature, int]:
     """
     session = model.session
     signature = Signature.of(session.inputs, session.outputs)
-    faint = {spec.name: _probe(spec, 0.01, seed=1) for spec in session.inputs}
-    strong = {spec.name: _probe(spec, 1.0, seed=2) for spec in session.inputs}
+    faint = {spec.name: probe(spec, 0.01, seed=1) for spec in session.inputs}
+    strong = {spec.name: probe(spec, 1.0, seed=2) for spec in session.inputs}
     alone = [session.run(inputs) for inputs in (faint, strong)]
     if not signature.batched or most < 2:
         return signature, 1
@@ -37,7 +37,7 @@ def examine(model: Any, most: int) -> tuple[Signature, int]:
     return signature, most if all(map(_same, alone[0].values(), alone[1].values(), together.values())) else 1
 
 
-def _probe(spec: TensorSpec, strength: float, seed: int) -> np.ndarray:
+def probe(spec: TensorSpec, strength: float, seed: int) -> np.ndarray:
     """One sample of values that any model takes: pixels over the whole range, whole numbers of 0 and 1."""
     shape = (1, *(axis if isinstance(axis, int) else OPEN_AXIS for axis in spec.shape[1:]))
     if isinstance(spec.shape[0], int):

@@ -1,15 +1,14 @@
 """The server and the device's home: which bundle to serve, and telling how a version on trial is doing.
 
 ``begin`` is called before every load, so a version that takes the process down loses an attempt each time, and is left
-behind when it has none. What the server sees (answers, failures, p99, memory) is reported every few seconds; when a
-report ends in a rollback, or somebody has installed another version, the server switches without a restart.
+behind when it has none. What the server sees (answers, failures, p99) is reported every few seconds; when a report ends
+in a rollback, or somebody has installed another version, the server switches without a restart.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from edge_runtime.errors import EdgeRuntimeError
 from edge_runtime.serve.core import Service
 from edge_runtime.update import trial
 from edge_runtime.update.home import Home
+from edge_runtime.update.recovery import read
+from edge_runtime.update.rollback import way_back
 
 log = logging.getLogger("edge_runtime.serve")
 
@@ -42,16 +43,15 @@ class Installed:
         """
         async with self._busy:
             for _ in range(ATTEMPTS):
-                contents = await asyncio.to_thread(trial.begin, self.home)
-                if contents.id == self.service.id:
+                contents = await asyncio.to_thread(trial.begin, self.home, serving=self.service.id)
+                if contents is None or contents.id == self.service.id:
                     return self.service.version
                 try:
-                    version = await self.service.switch(lambda contents=contents: self._opener(contents))
-                except EdgeRuntimeError as error:
-                    log.error(str(error), extra={"code": error.code, "id": contents.id})
-                    outcome = await asyncio.to_thread(
-                        trial.report, self.home, version=contents.id, failed=1, crashed=True
-                    )
+                    version = await self.service.switch(lambda contents=contents: self._opener(contents), self._former)
+                except Exception as error:
+                    code = error.code if isinstance(error, EdgeRuntimeError) else "internal"
+                    log.error(str(error), extra={"code": code, "id": contents.id})
+                    outcome = await asyncio.to_thread(trial.report, self.home, version=contents.id, crashed=True)
                     if outcome in (trial.SERVING, trial.KEPT):  # no trial, so no other version comes next
                         raise
                     failure = error
@@ -60,8 +60,15 @@ class Installed:
                     return version
             raise failure
 
+    def _former(self) -> Any:
+        """The version that the home would go back to, opened; None where there is none that opens."""
+        try:
+            return self._opener(way_back(self.home, read(self.home)))
+        except (EdgeRuntimeError, OSError):
+            return None
+
     async def watch(self) -> None:
-        """Report, and follow the home, until cancelled."""
+        """Report, and follow the home, until cancelled; whatever goes wrong is logged, and tried again."""
         while True:
             await asyncio.sleep(REPORT_SECONDS)
             try:
@@ -71,6 +78,8 @@ class Installed:
                     await self.load()
             except (EdgeRuntimeError, OSError) as error:
                 log.warning(str(error), extra={"code": getattr(error, "code", "os-error")})
+            except Exception as error:
+                log.exception("the home could not be followed: %r", error, extra={"code": "internal"})
 
     async def report(self, *, stopped: bool = False) -> None:
         """Tell the home how the version that serves has been doing since the last report."""
@@ -78,20 +87,18 @@ class Installed:
         if id is None:
             return
         tally = self.service.tally(id)
-        outcome = await asyncio.to_thread(
-            trial.report,
-            self.home,
-            version=id,
-            good=tally.good,
-            failed=tally.failed,
-            stopped=stopped,
-            p99=tally.p99,
-            memory=_resident(),
-        )
+        try:
+            outcome = await asyncio.to_thread(
+                trial.report,
+                self.home,
+                version=id,
+                good=tally.good,
+                failed=tally.failed,
+                stopped=stopped,
+                p99=tally.p99,
+            )
+        except Exception:
+            self.service.give_back(id, tally)
+            raise
         if outcome in (trial.COMMITTED, trial.ROLLED_BACK, trial.KEPT):
             log.warning("trial over", extra={"outcome": outcome, "id": id})
-
-
-def _resident() -> int:
-    """Bytes of this process in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -31,10 +31,23 @@ def item(content: bytes, media_type: bytes, content_type: bytes) -> bytes | str 
         return _from_json(content)
     if media_type.startswith(b"image/") or media_type in (b"", b"application/octet-stream"):
         return content
+    if media_type == b"application/x-www-form-urlencoded":  # what curl says of every body, unless told
+        if not _is_text(content):
+            return content
+        raise MediaTypeError(
+            "is this text, JSON, or a form? say so: curl -H 'Content-Type: text/plain' or 'application/json'"
+        )
     raise MediaTypeError(
         f"{media_type.decode('latin-1')!r:.80} is not read here; "
         "send image/*, application/octet-stream, text/plain, application/json or multipart/form-data"
     )
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        return "\0" not in content.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _from_json(content: bytes) -> str | list[Any]:

@@ -18,6 +18,10 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Headers = list[tuple[bytes, bytes]]
 
 JSON = b"application/json"
+SINGLE = frozenset(
+    {b"authorization", b"content-encoding", b"content-length", b"content-type", b"host", b"request-timeout"}
+)
+"""Headers that a request has once: with two of them, one of us and of those on the way might go by the other."""
 COMPRESSIBLE = 1400
 """Bytes from which on an answer is compressed for a client that takes it: less fits into one packet anyway."""
 WINDOW_BITS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
@@ -58,6 +62,15 @@ class Request:
         self._receive = receive
         self._budget = budget
         self._held = 0
+
+    def check_headers(self) -> None:
+        """Raises RequestError when a header that stands alone is there twice."""
+        if len(self.headers) == len(self.scope["headers"]):
+            return
+        names = [name for name, _ in self.scope["headers"]]
+        for name in SINGLE:
+            if names.count(name) > 1:
+                raise RequestError(f"header {name.decode()}: is there {names.count(name)} times; send it once")
 
     def media_type(self) -> bytes:
         """The type of its body, lower case and without parameters."""

@@ -251,9 +251,10 @@ def _get(identity: str, summary: str, schema: Schema, errors: list[int]) -> Sche
 
 def _responses(content: Schema, errors: list[int]) -> Schema:
     failed = {"description": "Refused, and why.", "content": _json(_ref("Error"))}
-    # A request to another host than this one (421) and for another method (405) come before any operation.
+    # A request to another host than this one (421), for another method (405), with a header twice (400) or too long
+    # ones (431) comes before any operation.
     return {"200": {"description": "Answered.", "content": content}} | {
-        str(status): failed for status in sorted({*errors, 405, 421, 500})
+        str(status): failed for status in sorted({*errors, 400, 405, 421, 431, 500})
     }
 
 

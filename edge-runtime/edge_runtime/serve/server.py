@@ -1,6 +1,7 @@
 """The server's process: sockets, signals, systemd, and the order in which things start and stop.
 
-1. Tokens are read and the address is judged; then the socket is opened, and answers 503 while the model loads.
+1. Tokens, certificate and key are read and the address is judged; then the socket is opened, and answers 503 while the
+   model loads.
 2. The model is opened and tried; READY=1.
 3. SIGHUP loads what is installed now. SIGTERM (and Ctrl-C): not ready any more; after a moment, in which whatever is
    still on its way is answered too, no new connections; the requests that are there are answered, a trial gets its
@@ -13,19 +14,18 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
 import socket
-import stat
+import ssl
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edge_runtime import limits
 from edge_runtime.errors import EdgeRuntimeError, ExtraMissingError, ListenError
-from edge_runtime.serve import auth
+from edge_runtime.serve import auth, listener, tls
 from edge_runtime.serve.app import Application
 from edge_runtime.serve.audience import Observer
 from edge_runtime.serve.auth import Access
@@ -40,9 +40,6 @@ SWITCH_INTERVAL = 0.001
 
 LAST_SECONDS = 0.3
 """How long a stopping server still takes requests: one whose bytes are on their way would be lost otherwise."""
-
-DRAIN_SECONDS = 30
-"""How long requests that are being answered may keep a stopping server."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +68,7 @@ def run(options: Options, *, open_bundle: Opener, open_installed: Opener, observ
     Raises ListenError (TokenFileError) when the server must not start so, ExtraMissingError without its libraries.
     """
     access = _access(options)
+    context = _tls(options)
     try:
         import uvicorn
 
@@ -80,11 +78,6 @@ def run(options: Options, *, open_bundle: Opener, open_installed: Opener, observ
             f'{error.name} is not installed; run: python -m pip install "edge-runtime[serve]"'
         ) from error
     sys.setswitchinterval(SWITCH_INTERVAL)
-
-    class Server(uvicorn.Server):
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield  # uvicorn would let the process die of SIGTERM after draining; a service ends with 0
 
     async def serve() -> int:
         service = Service(options.service, observers=observers)
@@ -98,16 +91,14 @@ def run(options: Options, *, open_bundle: Opener, open_installed: Opener, observ
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            ssl_certfile=options.certificate,
-            ssl_keyfile=options.key,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
+            timeout_graceful_shutdown=limits.DRAIN_SECONDS + 2,
         )
-        server = Server(config)
-        listener = _listener(options)
-        log.info("listening", extra={"address": str(options.unix) if options.unix else listener.getsockname()[:2]})
+        server = guard.Server(config, context)
+        opened = listener.at_file(options.unix) if options.unix else listener.at_address(options.host, options.port)
+        log.info("listening", extra={"address": str(options.unix) if options.unix else opened.getsockname()[:2]})
         load = installed.load if options.bundle is None else lambda: service.switch(lambda: open_bundle(options.bundle))
         home = installed if options.bundle is None else None
-        return await _Life(server, listener, service, home, load, guard.sweep).run()
+        return await _Life(server, opened, service, home, load, guard.sweep).run()
 
     return _event_loop()(serve())
 
@@ -145,15 +136,22 @@ class _Life:
         self._start(self._sweep(self.server.server_state.connections))
         self._start(self._pulse())
         await self.server.serve(sockets=[self.listener])
+        self._cut()
         for task in self._tasks:
             task.cancel()
+        try:
+            await asyncio.wait_for(self._close(), limits.CLOSE_SECONDS)
+        except asyncio.TimeoutError:
+            log.warning(f"the model, or who watches it, did not end within {limits.CLOSE_SECONDS:g} seconds")
+        log.info("stopped", extra={"status": self._status})
+        return self._status if self.server.started else 1
+
+    async def _close(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.installed:
             with contextlib.suppress(EdgeRuntimeError, OSError):
                 await self.installed.report(stopped=True)
         await self.service.close()
-        log.info("stopped", extra={"status": self._status})
-        return self._status if self.server.started else 1
 
     async def _begin(self) -> None:
         try:
@@ -207,38 +205,31 @@ class _Life:
     def _stop(self) -> None:
         self.service.draining = True
         self.server.should_exit = True
+        asyncio.get_running_loop().call_later(limits.DRAIN_SECONDS, self._cut)
 
-
-def _listener(options: Options) -> socket.socket:
-    """The socket to serve on. Raises ListenError when the address cannot be had."""
-    try:
-        if options.unix is None:
-            family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-            return socket.create_server((options.host, options.port), family=family, backlog=2048)
-        with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISSOCK(options.unix.stat().st_mode):
-                options.unix.unlink()  # of a server that did not end by itself
-        before = os.umask(0o117)  # the owner and its group
-        try:
-            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            listener.bind(str(options.unix))
-            return listener
-        finally:
-            os.umask(before)
-    except OSError as error:
-        where = options.unix or f"{options.host}:{options.port}"
-        raise ListenError(f"{where}: cannot listen there: {error.strerror}; choose another with --port") from error
+    def _cut(self) -> None:
+        """End what connections there still are: of clients that do not read, or whose model does not answer."""
+        for connection in list(self.server.server_state.connections):
+            connection.transport.abort()
 
 
 def _access(options: Options) -> Access:
     """Raises ListenError and TokenFileError."""
     token = auth.read_token(options.token_file) if options.token_file else None
     admin = auth.read_token(options.admin_token_file) if options.admin_token_file else None
-    if options.key:
-        auth.read_private(options.key, limits.TOKEN_BYTES * 4)
     if options.unix is None:
         auth.check_listening(options.host, token)
-    hosts = Access().hosts if token is None and options.unix is None else None
+    hosts = Access().hosts | {options.host.lower()} if token is None and options.unix is None else None
     if options.unix is None and not auth.is_loopback(options.host) and options.certificate is None:
         log.warning("tokens and data cross the network in the clear; give --tls-certificate and --tls-key")
     return Access(token, admin, hosts)
+
+
+def _tls(options: Options) -> ssl.SSLContext | None:
+    """Raises ListenError (TokenFileError)."""
+    if options.certificate is None and options.key is None:
+        return None
+    if options.certificate is None or options.key is None:
+        missing = "--tls-key" if options.key is None else "--tls-certificate"
+        raise ListenError(f"a certificate and its key go together: give {missing} too")
+    return tls.context(options.certificate, options.key)

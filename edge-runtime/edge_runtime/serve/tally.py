@@ -16,7 +16,8 @@ ENOUGH = 100
 
 @dataclass
 class Tally:
-    """How one version has been doing since it was last asked. ``p99``: seconds, or None while too few are known."""
+    """How one version has been doing since it was last asked. ``good``: answers that were made. ``failed``: those that
+    were not, by the model's own fault. ``p99``: seconds, or None while too few are known."""
 
     good: int = 0
     failed: int = 0
@@ -29,6 +30,12 @@ class Account:
 
     tally: Tally = field(default_factory=Tally)
     times: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    def good(self) -> None:
+        self.tally.good += 1
+
+    def failed(self, count: int) -> None:
+        self.tally.failed += count
 
 
 class Accounts:
@@ -54,3 +61,9 @@ class Accounts:
         times = list(account.times)
         told.p99 = float(np.percentile(times, 99)) if len(times) >= ENOUGH else None
         return told
+
+    def give_back(self, id: str, told: Tally) -> None:
+        """What was ``told`` reached nobody: it is told again next time."""
+        if id in self._of:
+            self._of[id].tally.good += told.good
+            self._of[id].tally.failed += told.failed

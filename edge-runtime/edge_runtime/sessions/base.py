@@ -7,7 +7,7 @@ in words what was wrong.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -16,6 +16,7 @@ from typing import ClassVar, NoReturn
 import numpy as np
 
 from edge_runtime.errors import InputError, SessionError
+from edge_runtime.sessions.layers import LayerTime
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Session(ABC):
     runtime: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]
     """File suffixes this runtime reads; the first is the one it is chosen for when no runtime is named."""
+    engine: ClassVar[str | None] = None
+    """The module that opening a first model imports; None where importing the class itself brings it."""
+
+    profiler: ClassVar[str | None] = None
+    """What ``layers`` tells, in words: whose times, which statistic, how fine. None: this runtime has no profiler."""
 
     version: str
     inputs: tuple[TensorSpec, ...]
@@ -69,6 +75,23 @@ class Session(ABC):
     @abstractmethod
     def predict(self, array: np.ndarray) -> np.ndarray:
         """The output of a model that has one input and one output. Raises as ``run`` does."""
+
+    def layers(self, call: Callable[[], object], warm_up: int, calls: int) -> list[LayerTime]:
+        """Time the layers, in the order they run, over ``calls`` calls of ``call`` after ``warm_up`` further ones.
+
+        ``call`` makes one inference on this session, which ``open_session(..., profile=True)`` has opened and nobody
+        has called yet. Once per session.
+        """
+        raise SessionError(f"{self.path}: {self.runtime} tells no times of layers")
+
+    @classmethod
+    def product(cls, folder: Path, precision: str) -> tuple[Path, int] | None:
+        """Write the file of one large convolution into ``folder``, to see how fast this runtime can multiply.
+
+        ``precision``: "float32" or "int8". Returns the file and its multiply-accumulates; None: this runtime cannot
+        show a rate of the CPU's.
+        """
+        return None
 
     def close(self) -> None:
         """Let go of the model; calling it twice does no harm."""

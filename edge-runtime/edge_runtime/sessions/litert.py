@@ -30,6 +30,7 @@ class LiteRtSession(OneAtATime):
 
     runtime = "litert"
     suffixes = (".tflite",)
+    engine = f"{ENGINE}.interpreter"
 
     def __init__(self, path: Path, threads: int, *, optimize: bool = True) -> None:
         super().__init__(path, threads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import fspath
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.errors import ModelFileError, SessionError
+from edge_runtime.sessions import product_onnx
 from edge_runtime.sessions.base import OneAtATime, TensorSpec
+from edge_runtime.sessions.layers import LayerTime
+from edge_runtime.sessions.openvino_counts import GROUPS, TIMES, layer_times, medians, read_counts
 from edge_runtime.sessions.registry import import_engine
 
 
@@ -22,35 +25,43 @@ class OpenVinoSession(OneAtATime):
 
     runtime = "openvino"
     suffixes = (".xml", ".onnx")
+    engine = "openvino"
 
-    def __init__(self, path: Path, threads: int, *, optimize: bool = True) -> None:
+    profiler = TIMES
+
+    def __init__(self, path: Path, threads: int, *, optimize: bool = True, profile: bool = False) -> None:
         if not optimize:
             raise SessionError(f"{path}: openvino cannot run a graph without optimising it; use onnxruntime for that")
         if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
             raise ModelFileError(f"{path}: its weights {path.with_suffix('.bin').name} are not beside it; copy both")
         super().__init__(path, threads)
-        engine = import_engine("openvino")
-        self.version = engine.__version__.split("-")[0]
-        settings = {
+        self._engine = import_engine("openvino")
+        self.version = self._engine.__version__.split("-")[0]
+        self._settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": "f32",
             "CACHE_DIR": "",
+            "PERF_COUNT": profile,
         }
-        try:
-            model = engine.Core().compile_model(fspath(path), "CPU", settings)
-        except Exception as error:  # RuntimeError, or whatever a front end lets through
-            raise ModelFileError(f"{path}: openvino {self.version} cannot load this model: {error}") from error
+        self._compile()
         self._describe(
-            tuple(_spec(port, f"input_{index}") for index, port in enumerate(model.inputs)),
-            tuple(_spec(port, f"output_{index}") for index, port in enumerate(model.outputs)),
+            tuple(_spec(port, f"input_{index}") for index, port in enumerate(self._compiled.inputs)),
+            tuple(_spec(port, f"output_{index}") for index, port in enumerate(self._compiled.outputs)),
         )
         self._positions = {spec.name: index for index, spec in enumerate(self.inputs)}
-        self._elements = [port.element_type for port in model.inputs]
-        self._buffers: list[np.ndarray | None] = [None] * len(self.inputs)
-        self._tensor = engine.Tensor
+        self._elements = [port.element_type for port in self._compiled.inputs]
+        self._tensor = self._engine.Tensor
+
+    def _compile(self) -> None:
+        try:
+            model = self._engine.Core().compile_model(fspath(self.path), "CPU", self._settings)
+        except Exception as error:  # RuntimeError, or whatever a front end lets through
+            raise ModelFileError(f"{self.path}: openvino {self.version} cannot load this model: {error}") from error
+        self._compiled: Any = model
         self._request: Any = model.create_infer_request()
+        self._buffers: list[np.ndarray | None] = [None] * len(model.inputs)
 
     def _compute(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         for name, array in inputs.items():
@@ -80,9 +91,30 @@ class OpenVinoSession(OneAtATime):
         """A copy, because the next call writes into the same memory."""
         return self._request.get_output_tensor(index).data.copy()
 
+    def layers(self, call: Callable[[], object], warm_up: int, calls: int) -> list[LayerTime]:
+        groups = min(GROUPS, calls)
+        found = []
+        for group in range(groups):
+            if group:
+                self._compile()  # the only way to set the counters back
+            found.append(self._counted(call, warm_up, -(-calls // groups)))
+        return medians(found)
+
+    def _counted(self, call: Callable[[], object], warm_up: int, calls: int) -> list[LayerTime]:
+        for _ in range(warm_up):
+            call()
+        before = read_counts(self._request, warm_up)
+        for _ in range(calls):
+            call()
+        return layer_times(self._compiled, before, read_counts(self._request, warm_up + calls), calls)
+
+    @classmethod
+    def product(cls, folder: Path, precision: str) -> tuple[Path, int] | None:
+        return product_onnx.write(folder / f"{precision}.onnx", precision)
+
     def close(self) -> None:
         super().close()
-        self._request = None
+        self._request = self._compiled = None
         self._buffers = []
 
 

@@ -20,16 +20,24 @@ from edge_runtime.errors import EngineMissingError, ModelFileError, SessionError
 from edge_runtime.sessions.base import Session
 
 GROUP = "edge_runtime.sessions"
+HELPERS = ("base", "layers", "onnxruntime_trace", "openvino_counts", "product_onnx", "registry")
+"""Modules beside this one that are no runtimes."""
 
 
 def open_session(
-    path: str | PathLike[str], runtime: str | None = None, threads: int = 1, *, optimize: bool = True
+    path: str | PathLike[str],
+    runtime: str | None = None,
+    threads: int = 1,
+    *,
+    optimize: bool = True,
+    profile: bool = False,
 ) -> Session:
     """Load a model file.
 
     ``runtime`` is guessed from the suffix when None. ``threads`` is how many threads one call may use.
     ``optimize=False`` runs the graph as it is written, where the runtime can: ONNX Runtime then computes a QDQ model in
-    simulated (float) arithmetic, which tells saturated integer kernels from sound ones.
+    simulated (float) arithmetic, which tells saturated integer kernels from sound ones. ``profile=True`` turns the
+    engine's own profiler on, for ``Session.layers``.
 
     Raises SessionError: EngineMissingError with the command that installs the engine, ModelFileError when the file is
     missing, damaged or of another kind.
@@ -42,7 +50,17 @@ def open_session(
         raise ModelFileError(f"{path}: {'is not a file' if path.exists() else 'there is no such file'}")
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise SessionError(f"{path}: threads must be a whole number of at least 1, not {threads!r}")
-    return kind(path, threads, optimize=optimize)
+    if not profile:
+        return kind(path, threads, optimize=optimize)
+    if kind.profiler is None:
+        able = ", ".join(name for name, known in runtimes().items() if known.profiler)
+        raise SessionError(f"{path}: {kind.runtime} tells no times of layers to Python; these do: {able}")
+    return kind(path, threads, optimize=optimize, profile=True)
+
+
+def session_class(path: str | PathLike[str], runtime: str | None = None) -> type[Session]:
+    """The class that ``open_session`` would open this file with; the file is not looked at. Raises SessionError."""
+    return _runtime(runtime, Path(path))
 
 
 @cache
@@ -50,7 +68,7 @@ def runtimes() -> dict[str, type[Session]]:
     """The runtimes of this package by name, whether or not their engines are installed."""
     kinds = {}
     for module in pkgutil.iter_modules(edge_runtime.sessions.__path__):
-        if module.name not in ("base", "registry"):
+        if module.name not in HELPERS:
             found = vars(importlib.import_module(f"edge_runtime.sessions.{module.name}")).values()
             classes = (kind for kind in found if isinstance(kind, type) and issubclass(kind, Session))
             kinds |= {kind.runtime: kind for kind in classes if not kind.__abstractmethods__}

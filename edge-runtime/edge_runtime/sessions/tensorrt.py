@@ -34,6 +34,7 @@ class TensorRtSession(OneAtATime):
 
     runtime = "tensorrt"
     suffixes = (".engine", ".onnx")
+    engine = "tensorrt"
 
     def __init__(self, path: Path, threads: int, *, optimize: bool = True) -> None:
         if not optimize:

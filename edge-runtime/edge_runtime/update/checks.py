@@ -96,9 +96,9 @@ def check_sequence(
     manifest: Manifest, id: str, state: State, current: Manifest | None, waived: Collection[str]
 ) -> None:
     """DowngradeError below the floor; BadVersionError; OtherModelError, NotNewerError next to what is current."""
-    if manifest.sequence < state.floor:
+    if manifest.sequence < (floor := state.floor_of(manifest.name)):
         raise DowngradeError(
-            f"this bundle has sequence {manifest.sequence}, and {state.floor} is the least that may run here since a "
+            f"this bundle has sequence {manifest.sequence}, and {floor} is the least that may run here since a "
             "later bundle was committed; make one with a larger sequence"
         )
     if id in state.bad:

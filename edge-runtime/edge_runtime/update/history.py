@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime import limits
+from edge_runtime.bundle.files import opened
 from edge_runtime.update import clock, durable
+from edge_runtime.words import short
 
 NAME, OLDER = "history.jsonl", "history.1.jsonl"
 
@@ -21,20 +23,22 @@ NAME, OLDER = "history.jsonl", "history.1.jsonl"
 def note(root: Path, now: float, event: str, **facts: Any) -> None:
     """Add an event, if the disk takes it."""
     path = root / NAME
-    told = {name: value[: limits.REASON_LENGTH] if isinstance(value, str) else value for name, value in facts.items()}
+    told = {k: short(value, limits.REASON_LENGTH) if isinstance(value, str) else value for k, value in facts.items()}
     line = json.dumps({"at": clock.text(now), "event": event} | told, separators=(",", ":")).encode()
     with suppress(OSError):
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            return
         if path.exists() and path.stat().st_size + len(line) > limits.HISTORY_BYTES:
             durable.move(path, root / OLDER)
         durable.append_line(path, line)
 
 
 def events(root: Path) -> list[dict[str, Any]]:
-    """All that is still remembered, the oldest first."""
+    """All that is still remembered, the oldest first. Raises OSError."""
     found = []
     for name in (OLDER, NAME):
         try:
-            with (root / name).open("rb") as stream:
+            with opened(root / name) as (stream, _):
                 lines = stream.read(2 * limits.HISTORY_BYTES).splitlines()
         except FileNotFoundError:
             continue

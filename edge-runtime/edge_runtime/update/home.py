@@ -14,6 +14,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import pwd
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING
 from edge_runtime import limits
 from edge_runtime.bundle import contents
 from edge_runtime.bundle.contents import Contents
-from edge_runtime.errors import BundleError, HomeBusyError, HomeError
+from edge_runtime.errors import BundleError, HomeBusyError, HomeError, KeyFileError
 from edge_runtime.update import durable
 from edge_runtime.update.state import ID
 
@@ -35,6 +37,7 @@ LINKS = ("previous", "good", "current")
 
 OTHERS_MAY_WRITE = 0o002
 POLL_SECONDS = 0.02
+LOCK_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Home:
@@ -48,8 +51,10 @@ class Home:
     def make(self) -> None:
         """Make the folders that are missing. Raises HomeError when others could put their own versions in."""
         try:
+            self.check()
             for folder in (self.versions, self.staging, self.keys):
                 durable.make_folders(folder)
+            self.check()
             facts = [folder.stat() for folder in (self.root, self.versions, self.staging, self.keys)]
         except OSError as error:
             raise HomeError(
@@ -63,6 +68,35 @@ class Home:
                 f"{self.root}: staging and versions are on two file systems, between which nothing can be renamed; "
                 "mount none of them by itself"
             )
+
+    def check(self) -> None:
+        """Raises HomeError unless the home, as far as it is there, is this user's own, and no folder of it a link.
+
+        What another user, root included, makes here the owner could not change or remove; and what is removed behind a
+        link is somebody else's.
+        """
+        user = os.geteuid()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            facts = self.root.lstat()
+            if stat.S_ISLNK(facts.st_mode):
+                raise HomeError(f"{self.root}: is a link to {os.path.realpath(self.root)}; name that folder itself")
+            if facts.st_uid != user:
+                owner = _user(facts.st_uid)
+                raise HomeError(f"{self.root}: belongs to {owner}, and this is {_user(user)}; run it as {owner}")
+        for folder in (self.versions, self.staging, self.keys):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                facts = folder.lstat()
+                if not stat.S_ISDIR(facts.st_mode):
+                    raise HomeError(f"{folder}: must be a folder, and is a link or something else; remove it")
+                if facts.st_uid != user:
+                    raise HomeError(
+                        f"{folder}: belongs to {_user(facts.st_uid)}; give it back with "
+                        f"`chown -R {_user(user)} {self.root}`"
+                    )
+
+    def staged(self) -> list[Path]:
+        """What lies in ``staging``; nothing where that is no folder, but a link to one. Raises OSError."""
+        return list(self.staging.iterdir()) if stat.S_ISDIR(self.staging.lstat().st_mode) else []
 
     def current(self) -> Contents | None:
         """The version that the link ``current`` leads to, whose files are not read. Raises BundleError."""
@@ -92,15 +126,25 @@ class Home:
         return None
 
     def trusted_keys(self) -> list[PublicKey]:
-        """Raises KeyFileError for the first file that is no public key, HomeError for too many."""
+        """Those in ``key_files`` that can be read. Raises HomeError for too many."""
+        keys = [key for key in self.key_files().values() if not isinstance(key, KeyFileError)]
+        if len(keys) > limits.TRUSTED_KEYS:
+            raise HomeError(
+                f"{self.keys}: {len(keys)} keys, where {limits.TRUSTED_KEYS} are allowed; remove some of them"
+            )
+        return keys
+
+    def key_files(self) -> dict[Path, PublicKey | KeyFileError]:
+        """By file: the key in it, or why there is none. One bad file must not keep the others from being used."""
         from edge_runtime.bundle.signature import load_public
 
-        files = sorted(self.keys.glob("*.pub"))
-        if len(files) > limits.TRUSTED_KEYS:
-            raise HomeError(
-                f"{self.keys}: {len(files)} keys, where {limits.TRUSTED_KEYS} are allowed; remove some of them"
-            )
-        return [load_public(file) for file in files]
+        found: dict[Path, PublicKey | KeyFileError] = {}
+        for file in sorted(self.keys.glob("*.pub")):
+            try:
+                found[file] = load_public(file)
+            except KeyFileError as error:
+                found[file] = error
+        return found
 
     def locked(self) -> AbstractContextManager[None]:
         """While the state is changed; waits for others who are at it."""
@@ -127,15 +171,22 @@ class Home:
             os.close(handle)
 
 
+def _user(id: int) -> str:
+    try:
+        return pwd.getpwuid(id).pw_name
+    except KeyError:
+        return f"user {id}"
+
+
 def _open_lock(path: Path) -> int | None:
     """The lock's file; None where it is missing on a file system that cannot be written."""
     try:
-        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        return os.open(path, LOCK_FLAGS | os.O_CREAT, 0o644)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
             raise HomeError(f"{path}: cannot be opened: {error.strerror}; become the owner of this folder") from error
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return os.open(path, LOCK_FLAGS)
     except FileNotFoundError:
         return None
 

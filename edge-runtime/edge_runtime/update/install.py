@@ -90,7 +90,7 @@ def _install(
     if version and id == before.current:
         return Outcome(ALREADY, id, manifest.name, manifest.sequence)
     if version is None:
-        version = _place(home, _stage(home, path, id))
+        version = _place(home, _stage(home, path, id), id)
     if id == before.current:
         history.note(home.root, now(), "repaired", id=id)
         return Outcome(REPAIRED, id, manifest.name, manifest.sequence)
@@ -125,7 +125,7 @@ def _check(
 def _stage(home: Home, path: Path, id: str) -> Path:
     from edge_runtime.bundle.archive import unpack
 
-    folder = home.staging / id
+    folder = gc.free(home.staging / id)
     durable.make_folders(folder)
     staged = unpack(path, folder, home.trusted_keys(), store=durable.new_file)
     if staged.id != id:
@@ -134,11 +134,11 @@ def _stage(home: Home, path: Path, id: str) -> Path:
     return folder
 
 
-def _place(home: Home, staged: Path) -> Contents:
+def _place(home: Home, staged: Path, id: str) -> Contents:
     """Into ``versions``; in the place of one whose files are damaged."""
-    target = home.versions / staged.name
+    target = home.versions / id
     if target.exists():
-        durable.move(target, home.staging / f"{staged.name}.gone")
+        durable.move(target, gc.free(home.staging / f"{id}.gone"))
     durable.move(staged, target)
     return contents.load(target)
 
@@ -209,13 +209,12 @@ def _switch(
 
 
 def _judged(manifest: Manifest, found: State, excused: dict[str, str]) -> tuple[str, ...]:
-    """What the trial judges: failures, unless they are usual here; and those of the bundle's limits that the version
-    before has been seen to keep in service."""
+    """What the trial judges: failures, unless they are usual here; and the bundle's p99, if the version before has been
+    seen to keep it in service."""
     served, golden = found.served, manifest.golden
     kept = {
         "failures": served.failures is None or served.failures <= FAILED_SHARE,
         "p99": None not in (golden["p99"], served.p99) and served.p99 <= golden["p99"],
-        "memory": None not in (golden["memory"], served.memory) and served.memory <= golden["memory"],
     }
     return tuple(check for check in CHECKS if kept[check] and check not in excused)
 

@@ -20,6 +20,7 @@ from edge_runtime.errors import BundleError
 from edge_runtime.update import durable, history, state
 from edge_runtime.update.home import LINKS, Home
 from edge_runtime.update.state import ID, Policy, State, Trial
+from edge_runtime.words import short
 
 DAMAGED = "state.damaged.json"
 
@@ -65,21 +66,29 @@ def _remade(home: Home, now: float, reason: str) -> State:
 
 def _from_links(home: Home) -> State:
     current, previous, good = (home.linked(name) for name in ("current", "previous", "good"))
-    floor, bad = 0, {}
+    floor, floors, bad = 0, {}, {}
+
+    def raised(name: str, to: int) -> None:
+        floors[name] = max(floors.get(name, 0), to)
+
     with suppress(OSError):
         for event in history.events(home.root):
             id, reason = event.get("id"), event.get("bad")
-            if type(event.get("floor")) is int:
-                floor = max(floor, event["floor"])
+            if type(event.get("floor")) is int and event["floor"] > 0:
+                name = event.get("name")
+                if isinstance(name, str) and len(name) <= limits.NAME_LENGTH:
+                    raised(name, event["floor"])
+                else:  # of before there was one for each name
+                    floor = max(floor, event["floor"])
             if isinstance(id, str) and isinstance(reason, str) and ID.fullmatch(id):
-                bad[id] = reason[: limits.REASON_LENGTH]
+                bad[id] = short(reason, limits.REASON_LENGTH)
     with suppress(BundleError, OSError):
-        if good is not None:
-            floor = max(floor, contents.load(home.versions / good).manifest.raise_floor or 0)
+        if good is not None and (to := (manifest := contents.load(home.versions / good).manifest).raise_floor):
+            raised(manifest.name, to)
     if current in bad:  # the link was yet to follow
         current, previous = previous or good, None
         bad = {id: reason for id, reason in bad.items() if id != current}
-    made = State(current, previous if previous != current else None, good, floor=floor, bad=bad)
+    made = State(current, previous if previous != current else None, good, floor=floor, bad=bad, floors=floors)
     if current is not None and current != good:
         policy = Policy()
         made = replace(made, trial=Trial(policy.attempts, policy.good, policy.window))

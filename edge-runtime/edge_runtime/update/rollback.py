@@ -14,16 +14,18 @@ from edge_runtime.update import clock, durable, history, state
 from edge_runtime.update.home import Home
 from edge_runtime.update.recovery import follow, recover
 from edge_runtime.update.state import State
+from edge_runtime.words import short
 
 
 def rollback(home: Home, reason: str = "by hand", *, now: clock.Wall = time.time) -> Contents:
     """Go back to the version before the current one, which is marked bad. Returns what is current now.
 
-    Raises NothingInstalledError, or NoWayBackError when there is no version to go back to or the floor forbids it;
-    then nothing has changed.
+    Raises NothingInstalledError, HomeError, or NoWayBackError when there is no version to go back to or the floor
+    forbids it; then nothing has changed.
     """
     if not home.root.is_dir():
         raise NothingInstalledError(f"{home.root}: nothing is installed here")
+    home.check()
     with home.locked():
         found = recover(home, now())
         if found.current is None:
@@ -44,8 +46,8 @@ def way_back(home: Home, found: State) -> Contents:
             refusals.append(f"{id[:12]} is damaged")
         elif id in found.bad:
             refusals.append(f"{id[:12]} is marked bad")
-        elif version.manifest.sequence < found.floor:
-            refusals.append(f"{id[:12]} has sequence {version.manifest.sequence}, below the floor {found.floor}")
+        elif version.manifest.sequence < (floor := found.floor_of(version.manifest.name)):
+            refusals.append(f"{id[:12]} has sequence {version.manifest.sequence}, below the floor {floor}")
         else:
             return version
     why = "; ".join(refusals) or "there is no version before this one"
@@ -92,11 +94,12 @@ def write(home: Home, after: State) -> None:
 
 def marked(bad: Mapping[str, str], id: str, reason: str) -> dict[str, str]:
     """The versions that are bad, with one more; the latest is the last."""
-    return {other: why for other, why in bad.items() if other != id} | {id: reason[: limits.REASON_LENGTH]}
+    return {other: why for other, why in bad.items() if other != id} | {id: short(reason, limits.REASON_LENGTH)}
 
 
 def make_room(home: Home) -> None:
     """Remove what no version needs. A running install fails by this, and says so: its turn comes again."""
     with suppress(OSError):
-        for path in home.staging.iterdir():
-            durable.remove(path)
+        for path in home.staged():
+            with suppress(OSError):
+                durable.remove(path)

@@ -26,6 +26,8 @@ from edge_runtime.errors import SelfTestError
 
 TOLD = 500
 """Characters of a child's last words that become part of a message."""
+ADVICE = "make a bundle for this device"
+"""For a failure that brings none of its own."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def run(version: Contents, *, timed: bool, seconds: float = limits.SELF_TEST_SEC
         )
     if process.returncode:
         last = words.decode(errors="replace").strip()[-TOLD:]
-        raise SelfTestError(f"its self-test failed: {last or 'without a word'}; make a bundle for this device")
+        raise SelfTestError(f"its self-test failed: {last or f'without a word; {ADVICE}'}")
     return _result(told)
 
 

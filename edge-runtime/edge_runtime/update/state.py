@@ -6,6 +6,7 @@ to the next is a single one. What a crash leaves undone after it, ``recovery`` d
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -15,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime import limits
+from edge_runtime.bundle.files import opened
 from edge_runtime.update import durable
+from edge_runtime.words import short
 
 SCHEMA = 1
 ID = re.compile(r"[0-9a-f]{64}")
-CHECKS = ("failures", "p99", "memory")
-"""What a version on trial can be judged by: the share of inferences that failed, seconds, bytes."""
+CHECKS = ("failures", "p99")
+"""What a version on trial can be judged by: the share of inferences that failed, seconds of one. Not its memory: that
+of a server holds its clients' pictures too, and can be compared with nothing. The self-test measures it alone."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,8 @@ class Trial:
     """How the current version, which is on trial, is doing.
 
     ``judged``: those of ``CHECKS`` that the version before it has not failed on this device itself. The rest is about
-    the latest attempt: ``boot`` and ``began`` (seconds of ``clock.uptime``) say when it began, ``p99`` (seconds) and
-    ``memory`` (bytes) what the server last reported.
+    the latest attempt: ``boot`` and ``began`` (seconds of ``clock.uptime``) say when it began, ``p99`` (seconds) what
+    the server last reported.
     """
 
     attempts_left: int
@@ -54,7 +58,6 @@ class Trial:
     boot: str | None = None
     began: float | None = None
     p99: float | None = None
-    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,13 @@ class Served:
 
     failures: float | None = None
     p99: float | None = None
-    memory: int | None = None
 
 
 @dataclass(frozen=True)
 class State:
     """``current``, ``previous`` and ``good`` (last one committed) are ids. ``trial`` is about ``current``, None: it is
-    not on trial. ``bad``: ids that failed here, and why. No sequence number below ``floor`` may be installed or run."""
+    not on trial. ``bad``: ids that failed here, and why. ``floors``: of models' names; see ``floor_of``. ``floor``: of
+    every name, which is how it was kept before a home knew one for each."""
 
     current: str | None = None
     previous: str | None = None
@@ -78,12 +81,25 @@ class State:
     served: Served = Served()
     floor: int = 0
     bad: Mapping[str, str] = field(default_factory=dict)
+    floors: Mapping[str, int] = field(default_factory=dict)
+
+    def floor_of(self, name: str) -> int:
+        """The least sequence number of models of this name that may be installed or run. Each name counts its own."""
+        return max(self.floor, self.floors.get(name, 0))
 
 
 def save(path: Path, state: State) -> None:
-    """Raises OSError, and then the old state is still there."""
-    facts = asdict(state) | {"schema": SCHEMA, "bad": dict(list(state.bad.items())[-limits.BAD_VERSIONS :])}
-    durable.write_file(path, sealed(facts))
+    """Raises OSError, and then the old state is still there.
+
+    The file is never longer than what `load` reads: reasons are cut short, and the oldest bad versions give way.
+    """
+    bad = {id: short(reason, limits.REASON_LENGTH) for id, reason in list(state.bad.items())[-limits.BAD_VERSIONS :]}
+    facts = asdict(state) | {"schema": SCHEMA}
+    while len(content := sealed(facts | {"bad": bad})) > limits.STATE_BYTES and bad:
+        del bad[next(iter(bad))]
+    if len(content) > limits.STATE_BYTES:  # it could not be read again
+        raise OSError(errno.EFBIG, f"the state would take {len(content)} bytes, and may take {limits.STATE_BYTES}")
+    durable.write_file(path, content)
 
 
 def sealed(facts: dict[str, Any]) -> bytes:
@@ -94,10 +110,14 @@ def sealed(facts: dict[str, Any]) -> bytes:
 def load(path: Path) -> State | None:
     """None where there is no such file. Raises ValueError when it cannot be understood, OSError when not read."""
     try:
-        with path.open("rb") as stream:
+        with opened(path) as (stream, _):
             content = stream.read(limits.STATE_BYTES + 1)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENXIO):  # a folder, a pipe, a socket
+            raise ValueError("it is not a file") from None
+        raise
     if len(content) > limits.STATE_BYTES:
         raise ValueError(f"more than {limits.STATE_BYTES} bytes")
     facts = json.loads(content)
@@ -110,9 +130,10 @@ def load(path: Path) -> State | None:
         previous=_id(facts["previous"]) if facts.get("previous") is not None else None,
         good=_id(facts["good"]) if facts.get("good") is not None else None,
         trial=_trial(facts["trial"]) if facts.get("trial") is not None else None,
-        served=Served(**_numbers(facts.get("served", {}), "failures", "p99", "memory")),
+        served=Served(**_numbers(facts.get("served", {}), "failures", "p99")),
         floor=_number(facts.get("floor", 0), int),
         bad={_id(key): _text(value) for key, value in _object(facts.get("bad", {})).items()},
+        floors={_text(key): _number(value, int) for key, value in _object(facts.get("floors", {})).items()},
     )
 
 
@@ -131,7 +152,7 @@ def _trial(facts: Any) -> Trial:
         good=_number(facts.get("good", 0), int),
         failed=_number(facts.get("failed", 0), int),
         boot=None if boot is None else _text(boot),
-        **_numbers(facts, "began", "p99", "memory"),
+        **_numbers(facts, "began", "p99"),
     )
 
 

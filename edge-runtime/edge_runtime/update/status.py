@@ -8,14 +8,15 @@ from dataclasses import asdict
 from typing import Any
 
 from edge_runtime.bundle import contents
-from edge_runtime.errors import EdgeRuntimeError, NothingInstalledError
+from edge_runtime.errors import EdgeRuntimeError, HomeError, KeyFileError, NothingInstalledError
 from edge_runtime.update.home import LINKS, Home
 from edge_runtime.update.recovery import read
 
 
 def status(home: Home) -> dict[str, Any]:
-    """``current``, ``previous`` and ``good`` (id, name, sequence; or None), ``trial``, ``served``, ``floor``, ``bad``
-    (id: reason), ``versions``, ``keys``, ``free`` (bytes) and ``problems`` in words, for each with what to do.
+    """``current``, ``previous`` and ``good`` (id, name, sequence; or None), ``trial``, ``served``, ``floor`` (of the
+    current version's name), ``floors`` (of each name), ``bad`` (id: reason), ``versions``, ``keys``, ``free`` (bytes)
+    and ``problems`` in words, for each with what to do.
 
     Files are not hashed; a server does so at every start. Raises NothingInstalledError where there is no such folder.
     """
@@ -23,6 +24,10 @@ def status(home: Home) -> dict[str, Any]:
         raise NothingInstalledError(f"{home.root}: nothing is installed here; use `edge-runtime install`")
     found = read(home)
     problems = []
+    try:
+        home.check()
+    except HomeError as error:
+        problems.append(str(error))
     roles = {}
     for role in ("current", "previous", "good"):
         id = getattr(found, role)
@@ -31,6 +36,8 @@ def status(home: Home) -> dict[str, Any]:
         problems.append("a change was interrupted; the next start of a server finishes it")
     if found.current is None:
         problems.append("nothing is installed; use `edge-runtime install`")
+    files = home.key_files().values()
+    problems += [str(error) for error in files if isinstance(error, KeyFileError)]
     try:
         keys = [str(key) for key in home.trusted_keys()]
     except EdgeRuntimeError as error:
@@ -44,7 +51,8 @@ def status(home: Home) -> dict[str, Any]:
         **roles,
         "trial": asdict(found.trial) if found.trial else None,
         "served": asdict(found.served),
-        "floor": found.floor,
+        "floor": found.floor_of((roles["current"] or {}).get("name") or ""),
+        "floors": dict(found.floors),
         "bad": dict(found.bad),
         "versions": names,
         "keys": keys,

@@ -33,20 +33,23 @@ IGNORED, SERVING, ON_TRIAL, COMMITTED, ROLLED_BACK, KEPT = (
 since there is no version to go back to."""
 
 
-def begin(home: Home, *, now: clock.Wall = time.time, uptime: clock.Running = clock.uptime) -> Contents:
+def begin(
+    home: Home, *, serving: str | None = None, now: clock.Wall = time.time, uptime: clock.Running = clock.uptime
+) -> Contents | None:
     """The version that is to serve, about to be loaded: every one of its files has just been checked.
 
     A version on trial loses an attempt. One that has none left, or is damaged, is left for the version before. Where
     the disk cannot be written, no version on trial is given out, since its attempts could not be counted.
-    Raises NothingInstalledError, HomeError, HomeBusyError.
+    ``serving``: the id of what the caller serves already. None is the answer while that is current: there is nothing
+    to load, and nothing is counted. Raises NothingInstalledError, HomeError, HomeBusyError.
     """
     if not home.root.is_dir():
         raise NothingInstalledError(f"{home.root}: nothing is installed here; use `edge-runtime install`")
     with home.locked():
         try:
-            return _begin(home, now(), uptime())
+            return _begin(home, serving, now(), uptime())
         except OSError as error:
-            return _unwritable(home, error)
+            return _unwritable(home, serving, error)
 
 
 def report(
@@ -58,24 +61,23 @@ def report(
     crashed: bool = False,
     stopped: bool = False,
     p99: float | None = None,
-    memory: int | None = None,
     now: clock.Wall = time.time,
     uptime: clock.Running = clock.uptime,
 ) -> str:
     """Tell how the version with the id ``version`` is doing. Returns what has become of it.
 
-    ``good`` and ``failed``: inferences since the last report; one refused because of its input is neither. ``crashed``:
-    it could not be loaded, or what ran it died; call `begin` again. ``stopped``: the server ends on purpose, and the
-    attempt is given back. ``p99`` (seconds) and ``memory`` (bytes): of late. Raises OSError, HomeBusyError.
+    ``good`` and ``failed``: inferences since the last report; one that failed because of its input is neither.
+    ``crashed``: it could not be loaded, or what ran it died; call `begin` again. ``stopped``: the server ends on
+    purpose, and the attempt is given back. ``p99``: seconds, of late. Raises OSError, HomeBusyError.
     """
     with home.locked():
         found = recover(home, now())
         if version != found.current:
             return IGNORED
         if found.trial is None:
-            _remember(home, found, good, failed, p99, memory)
+            _remember(home, found, good, failed, p99)
             return SERVING
-        trial = _counted(found.trial, good, failed, p99, memory, uptime())
+        trial = _counted(found.trial, good, failed, p99, uptime())
         if crashed:
             if trial.attempts_left <= 0:
                 return fail(home, found, "it crashed at every attempt", now())
@@ -104,10 +106,12 @@ def fail(home: Home, found: State, reason: str, now: float) -> str:
     return ROLLED_BACK
 
 
-def _begin(home: Home, now: float, running: clock.Uptime) -> Contents:
+def _begin(home: Home, serving: str | None, now: float, running: clock.Uptime) -> Contents | None:
     found = recover(home, now)
     if found.current is None:
         raise NothingInstalledError(f"{home.root}: nothing is installed here; use `edge-runtime install`")
+    if found.current == serving:
+        return None
     if found.trial and found.trial.attempts_left <= 0:
         fail(home, found, "it used up its attempts: the server did not stay up", now)
         found = recover(home, now)
@@ -134,8 +138,10 @@ def _past_damage(home: Home, found: State, now: float) -> Contents:
     return target
 
 
-def _unwritable(home: Home, error: OSError) -> Contents:
+def _unwritable(home: Home, serving: str | None, error: OSError) -> Contents | None:
     found = read(home)
+    if serving is not None and found.current == serving:
+        return None
     if found.trial:
         try:
             return way_back(home, found)
@@ -152,12 +158,10 @@ def _unwritable(home: Home, error: OSError) -> Contents:
 
 def _waiting(trial: Trial) -> Trial:
     """Between two attempts: what the last one has earned no longer counts."""
-    return replace(trial, good=0, failed=0, boot=None, began=None, p99=None, memory=None)
+    return replace(trial, good=0, failed=0, boot=None, began=None, p99=None)
 
 
-def _counted(
-    trial: Trial, good: int, failed: int, p99: float | None, memory: int | None, running: clock.Uptime
-) -> Trial:
+def _counted(trial: Trial, good: int, failed: int, p99: float | None, running: clock.Uptime) -> Trial:
     if trial.began is None or trial.boot != running.boot:
         trial = replace(_waiting(trial), boot=running.boot, began=running.seconds)
     return replace(
@@ -165,7 +169,6 @@ def _counted(
         good=trial.good + good,
         failed=trial.failed + failed,
         p99=trial.p99 if p99 is None else p99,
-        memory=trial.memory if memory is None else memory,
     )
 
 
@@ -175,43 +178,46 @@ def _too_many_failed(trial: Trial) -> bool:
 
 
 def _finish(home: Home, found: State, now: float) -> str:
-    """Enough good inferences and enough quiet time: what is left are the limits that the bundle names."""
-    version = contents.load(home.versions / found.current)
-    golden, trial = version.manifest.golden, found.trial
-    for check, value, unit in (("p99", trial.p99, "s"), ("memory", trial.memory, "bytes")):
-        if check in trial.judged and None not in (value, golden[check]) and value > golden[check]:
-            return fail(home, found, f"{check} was {value:g} {unit}, where {golden[check]:g} are allowed", now)
-    floor = max(found.floor, version.manifest.raise_floor or 0)
+    """Enough good inferences and enough quiet time: what is left is the limit that the bundle names."""
+    manifest, trial = contents.load(home.versions / found.current).manifest, found.trial
+    limit = manifest.golden["p99"]
+    if "p99" in trial.judged and None not in (trial.p99, limit) and trial.p99 > limit:
+        return fail(home, found, f"p99 was {trial.p99:g} s, where {limit:g} are allowed", now)
+    floors = dict(found.floors)
+    if manifest.raise_floor:
+        floors[manifest.name] = max(floors.get(manifest.name, 0), manifest.raise_floor)
     share = trial.failed / max(1, trial.good + trial.failed)
     after = replace(
         found,
         good=found.current,
-        previous=found.previous if _may_run(home, found.previous, floor) else None,
+        previous=found.previous if _may_run(home, found.previous, replace(found, floors=floors)) else None,
         trial=None,
-        served=Served(share, trial.p99, trial.memory),
-        floor=floor,
+        served=Served(share, trial.p99),
+        floors=floors,
     )
     write(home, after)
-    history.note(home.root, now, "committed", id=found.current, good=trial.good, failed=trial.failed, floor=floor)
+    facts = {"name": manifest.name, "floor": after.floor_of(manifest.name)}
+    history.note(home.root, now, "committed", id=found.current, good=trial.good, failed=trial.failed, **facts)
     return COMMITTED
 
 
-def _may_run(home: Home, id: str | None, floor: int) -> bool:
+def _may_run(home: Home, id: str | None, after: State) -> bool:
     try:
-        return id is not None and contents.load(home.versions / id).manifest.sequence >= floor
+        if id is None:
+            return False
+        manifest = contents.load(home.versions / id).manifest
+        return manifest.sequence >= after.floor_of(manifest.name)
     except BundleError:
         return False
 
 
-def _remember(home: Home, found: State, good: int, failed: int, p99: float | None, memory: int | None) -> None:
+def _remember(home: Home, found: State, good: int, failed: int, p99: float | None) -> None:
     """Write down what a version in service does, when it is news."""
     share = failed / (good + failed) if good + failed >= LEAST else None
     old, news = found.served, {}
     if share is not None and (old.failures is None or (share > FAILED_SHARE) != (old.failures > FAILED_SHARE)):
         news["failures"] = share
-    for name, value in (("p99", p99), ("memory", memory)):
-        before = getattr(old, name)
-        if value is not None and (before is None or not before / CHANGE <= value <= before * CHANGE):
-            news[name] = value
+    if p99 is not None and (old.p99 is None or not old.p99 / CHANGE <= p99 <= old.p99 * CHANGE):
+        news["p99"] = p99
     if news:
         write(home, replace(found, served=replace(old, **news)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 
 from edge_runtime import limits
@@ -16,7 +18,7 @@ def add(home: Home, path: str | PathLike[str]) -> PublicKey:
     """Trust the public key in this file from now on. Raises KeyFileError, HomeError."""
     key = signature.load_public(path)
     home.make()
-    with home.locked():
+    with home.locked(), _changing(home):
         trusted = home.trusted_keys()
         if all(other.id != key.id for other in trusted):
             if len(trusted) >= limits.TRUSTED_KEYS:
@@ -25,15 +27,31 @@ def add(home: Home, path: str | PathLike[str]) -> PublicKey:
     return key
 
 
-def remove(home: Home, id: str) -> PublicKey:
-    """Trust the key with this id no longer. Raises KeyFileError when it is not trusted."""
+def remove(home: Home, id: str) -> PublicKey | None:
+    """Trust the key with this id no longer. None: its file, by the name it was given here, held no key any more.
+
+    Every file that holds the key goes. Raises KeyFileError when it is not trusted, HomeError.
+    """
     home.make()
-    with home.locked():
-        for file in sorted(home.keys.glob("*.pub")):
-            key = signature.load_public(file)
-            if key.id == id:
-                durable.remove(file)
-                durable.disk.sync(home.keys)
-                return key
-        known = ", ".join(map(str, home.trusted_keys())) or "none"
+    with home.locked(), _changing(home):
+        files = home.key_files()
+        keys = {file: None if isinstance(key, KeyFileError) else key for file, key in files.items()}
+        found = {file: key for file, key in keys.items() if (file.stem if key is None else key.id) == id}
+        for file in found:
+            durable.remove(file)
+            durable.disk.sync(home.keys)
+        if found:
+            return next((key for key in found.values() if key), None)
+        known = ", ".join(str(key) for key in keys.values() if key) or "none"
     raise KeyFileError(f"{home.keys}: no key with the id {id!r:.80} is trusted; there are: {known}")
+
+
+@contextmanager
+def _changing(home: Home) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HomeError(
+            f"{home.keys}: cannot be changed: {error.strerror}; free some space, for example with `edge-runtime gc`, "
+            "and see that the file system can be written"
+        ) from error

@@ -47,10 +47,11 @@ class Observers:
         if self.monitor is None:
             options = {"version": version, "window": self._window, "spacing": self._spacing}
             self.monitor = Monitor(reference, self._home / "watch", **options)
-            self.captures = Captures(reference, self._home / "captures", version=version, labels=labels)
+            folder = self._home / "captures"
+            self.captures = Captures(reference, folder, version=version, id=contents.id, labels=labels)
         else:
             self.monitor.switch(reference, version)
-            self.captures.switch(reference, version, labels)
+            self.captures.switch(reference, version, labels, contents.id)
 
     def observe(self, inputs: np.ndarray, outputs: np.ndarray, seconds: float, version: str) -> None:
         if self.monitor is not None:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.bundle.files import opened
 from edge_runtime.limits import WATCH_STATE_BYTES
 from edge_runtime.update import durable
 
@@ -26,7 +27,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def load(path: Path) -> tuple[dict[str, Any] | None, str]:
     """What was saved, or None and why not: "" when there is no file. Never raises for what is in the file."""
     try:
-        with path.open("rb") as stream:
+        with opened(path) as (stream, _):
             data = stream.read(WATCH_STATE_BYTES + 1)
     except FileNotFoundError:
         return None, ""

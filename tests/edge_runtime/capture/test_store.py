@@ -320,3 +320,16 @@ def test_metrics_follow_the_naming_rules(capture, inputs):
     for sample in captures.metrics():
         assert sample.name.startswith("edge_runtime_capture") and sample.help
         assert (sample.kind == "counter") == sample.name.endswith("_total")
+
+
+def test_a_record_names_the_bundle_and_not_a_number_that_every_model_has(inputs, tmp_path):
+    folder = tmp_path / "captures"
+    policy.save(folder / "settings.json", Policy(on=True, random=1.0, near=-1))
+    pictures, logits = inputs(2, 1)
+    with Captures(None, folder, version="1", id="a" * 64, labels="abcd") as captures:
+        captures.observe(pictures[:1], logits[:1], 0.001, "1")
+        captures.flush()
+        captures.switch(None, "1", "abcd", "b" * 64)  # another model, which has a number 1 too
+        captures.observe(pictures[1:], logits[1:], 0.001, "1")
+        captures.flush()
+    assert {items.read(path)[1].version for _, path in items.names(folder)} == {"a" * 64, "b" * 64}

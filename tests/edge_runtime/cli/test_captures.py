@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import errno
+import os
+
 import numpy as np
 import pytest
+from crashes import Failing
 
 from edge_runtime import cli
 from edge_runtime.capture.store import Captures
+from edge_runtime.update import durable
 
 
 @pytest.fixture
@@ -61,6 +66,47 @@ def test_settings_out_of_range_are_refused_and_change_nothing(captures):
     status, _, errors = captures("on", "--random", "0")
     assert status == 1 and errors.startswith("error[capture-settings-invalid]: captures: random is 0")
     assert "at most 7" in captures("list")[1]
+
+
+def test_an_export_is_not_replaced_unless_that_is_asked_for(captures, tmp_path):
+    captures("on", "--random", "1", "--near", "-1")
+    keep(tmp_path / "home", 2)
+    assert captures("export", tmp_path / "data")[0] == 0
+    before = (tmp_path / "data" / "captures.npz").read_bytes()
+    keep(tmp_path / "home", 4)
+    status, _, errors = captures("export", tmp_path / "data")
+    assert status == 1 and "captures.npz: is there already; name another folder, or add --replace" in errors
+    assert (tmp_path / "data" / "captures.npz").read_bytes() == before
+    assert captures("export", tmp_path / "data", "--replace")[0] == 0
+    assert (tmp_path / "data" / "captures.npz").read_bytes() != before
+
+
+def test_a_disk_that_is_full_is_said_so_with_what_to_do(captures, tmp_path, monkeypatch):
+    monkeypatch.setattr(durable, "disk", Failing(errno.ENOSPC, 0))
+    status, _, errors = captures("on")
+    assert status == 1 and errors.startswith("error[capture-failed]: ")
+    assert "captures/settings.json: cannot be written: No space left on device; free some space" in errors
+
+
+def test_another_user_than_the_homes_switches_nothing(captures, tmp_path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    status, _, errors = captures("on")
+    assert status == 1 and "run it as" in errors and not (tmp_path / "home" / "captures").exists()
+
+
+def test_a_pipe_in_the_place_of_the_settings_or_of_a_capture_is_not_waited_for(captures, tmp_path):
+    captures("on", "--random", "1", "--near", "-1")
+    keep(tmp_path / "home", 2)
+    path = next((tmp_path / "home" / "captures").glob("*.npz"))
+    path.unlink()
+    os.mkfifo(path)
+    assert "damaged" in captures("list")[1]
+    (tmp_path / "home" / "captures" / "settings.json").unlink()
+    os.mkfifo(tmp_path / "home" / "captures" / "settings.json")
+    status, _, errors = captures("list")
+    assert status == 1 and "it is not a file" in errors
+    assert captures("on")[0] == 0 and captures("list")[0] == 0
 
 
 def test_nothing_to_export_is_an_error_that_says_what_to_do(captures, tmp_path):

@@ -27,6 +27,13 @@ def npy(array: np.ndarray, **options: object) -> bytes:
     return stream.getvalue()
 
 
+def nested(depth: int) -> list:
+    item = [1]
+    for _ in range(depth - 1):
+        item = [item]
+    return item
+
+
 VALUES = np.array([[0, 1, 2], [253, 254, 255]], np.uint8)
 
 
@@ -80,18 +87,35 @@ def test_every_form_of_a_sample_gives_the_same_array(item: object):
         (np.zeros((2, 3), object), "takes numbers"),
         (np.zeros((2, 3), "U5"), "takes numbers"),
         (np.full((2, 3), np.nan), "cannot hold nan"),
-        (npy(np.array([[None]]), allow_pickle=True), "save an array of numbers"),
-        (npy(VALUES)[:-1], "is it whole"),
-        (npy(VALUES) + b"!", "is it whole"),
-        (b"\x93NUMPY", "damaged"),
-        (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535, "damaged"),
-        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", "damaged"),
+        (npy(np.array([[None]]), allow_pickle=True), "plain array of numbers; save an array with numpy.save"),
+        (npy(VALUES)[:-1], "makes 6 bytes of numbers, and it has 5"),
+        (npy(VALUES) + b"!", "makes 6 bytes of numbers, and it has 7"),
+        (b"\x93NUMPY", "not a .npy file"),
+        (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535, "header has 65535 bytes"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", "version 1.0"),
+        (nested(9), "lists in lists, 9 deep"),
+        (nested(33), "lists in lists, 33 deep"),
+        (nested(500), "deep"),
+        (json.dumps(nested(40)), "deep"),
     ],
 )
 def test_what_is_no_sample_is_refused_in_words(item: object, words: str):
     with pytest.raises(InputError, match=words) as refused:
         sample(item, BYTES)
     assert refused.value.status == 400
+
+
+def test_no_parser_of_pythons_sees_the_header_of_a_file(monkeypatch):
+    """Numpy's reader hands it to one (``ast.literal_eval``, or the tokenizer)."""
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a header was handed to Python's parser")
+
+    monkeypatch.setattr("ast.parse", forbidden)
+    monkeypatch.setattr("tokenize.generate_tokens", forbidden)
+    assert np.array_equal(sample(npy(VALUES), BYTES), VALUES[None])
+    with pytest.raises(InputError):
+        sample(npy(VALUES).replace(b"'shape'", b"'shapf'"), BYTES)
 
 
 def test_floats_are_rounded_and_not_refused():

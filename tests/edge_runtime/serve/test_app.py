@@ -115,6 +115,7 @@ def test_predict_takes_a_picture_a_form_and_numbers(contents, sample):
         (png(pixels), {"Content-Type": "image/png"}),
         (png(pixels), {}),
         (png(pixels), {"Content-Type": "application/octet-stream"}),
+        (png(pixels), {"Content-Type": "application/x-www-form-urlencoded"}),  # curl --data-binary @a.png
         form(png(pixels)),
         (json.dumps({"data": pixels[0].tolist()}).encode(), {"Content-Type": "application/json"}),
         (json.dumps(pixels[0].tolist()).encode(), {"Content-Type": "application/json; charset=utf-8"}),
@@ -139,6 +140,9 @@ def test_predict_takes_a_picture_a_form_and_numbers(contents, sample):
         (b'{"data": "x"}', {"Content-Type": "application/json"}, 400, "request-invalid"),
         (b'{"data": ["x"]}', {"Content-Type": "application/json"}, 400, "input-invalid"),
         (b"x", {"Content-Type": "video/mp4"}, 415, "media-type-unsupported"),
+        (b'{"data": []}', {"Content-Type": "application/x-www-form-urlencoded"}, 415, "media-type-unsupported"),
+        (b"[" * 40 + b"1" + b"]" * 40, {"Content-Type": "application/json"}, 400, "input-invalid"),
+        (b"[" * 900 + b"1" + b"]" * 900, {"Content-Type": "application/json"}, 400, "input-invalid"),
         (*form(), 400, "request-invalid"),
         (*form(b"1", b"2"), 400, "request-invalid"),
         (form(b"1")[0][:-10], form(b"1")[1], 400, "request-invalid"),
@@ -236,10 +240,30 @@ def test_clients_are_no_administrators(contents):
 
 
 def test_a_page_under_another_hosts_name_is_refused(contents):
-    for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
+    for host in ("localhost:8000", "LocalHost", "127.0.0.1", "[::1]:8000"):
         assert ask("GET", "/v2", b"", {"Host": host}, contents=contents).status == 200
     answer = ask("GET", "/v2", b"", {"Host": "evil.example:8000"}, contents=contents)
     assert (answer.status, answer.code) == (421, "host-refused")
+
+
+@pytest.mark.parametrize("name", ["Host", "Authorization", "Content-Type", "Content-Encoding", "Request-Timeout"])
+def test_a_header_that_stands_alone_is_refused_when_it_is_there_twice(contents, name):
+    async def scenario() -> tuple[int, int]:
+        sent = []
+
+        async def receive():
+            return {"type": "http.request", "body": b""}
+
+        async def send(message):
+            sent.append(message)
+
+        async with application(contents) as app:
+            for header in (name, "Accept"):
+                pair = (header.lower().encode(), b"localhost")
+                await app({"type": "http", "method": "GET", "path": "/v2", "headers": [pair, pair]}, receive, send)
+        return sent[0]["status"], sent[2]["status"]
+
+    assert asyncio.run(scenario()) == (400, 200)
 
 
 class Endless:

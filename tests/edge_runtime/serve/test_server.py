@@ -7,9 +7,6 @@ import json
 import os
 import signal
 import socket
-import ssl
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -17,13 +14,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bundles import KEY, make_bundle, tiny_model
-from serving import INFER, connect, expected, infer_binary, infer_json, logits, running, wait_until
+from serving import (
+    INFER,
+    TOKEN,
+    connect,
+    expected,
+    infer_binary,
+    infer_json,
+    logits,
+    refused,
+    running,
+    secret,
+    wait_until,
+)
 
 from edge_runtime.cli import main
 
 pytestmark = pytest.mark.integration
-
-TOKEN = "a-token-of-many-letters"
 
 
 @pytest.fixture
@@ -38,20 +45,6 @@ def install(home: Path, sequence: int, seed: int = 0) -> None:
         main(["--home", str(home), "install", str(make_bundle(home.parent, sequence=sequence, model=tiny_model(seed)))])
         == 0
     )
-
-
-def secret(path: Path, text: str = TOKEN, mode: int = 0o600) -> Path:
-    path.write_text(text)
-    path.chmod(mode)
-    return path
-
-
-def refused(*arguments: str | Path, home: Path) -> str:
-    """What is said by a server that does not start."""
-    command = [sys.executable, "-m", "edge_runtime.cli", "--home", home, "serve", "--port", "0", *arguments]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=30)
-    assert done.returncode == 1, done.stderr
-    return done.stderr
 
 
 def test_it_does_not_listen_where_others_can_come_without_a_token(home, tmp_path):
@@ -137,25 +130,6 @@ def test_systemd_is_told_of_readiness_life_and_the_end(home, tmp_path):
     assert heard.count("STOPPING=1") == 1
 
 
-def test_tls(home, tmp_path):
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    key.chmod(0o644)
-    tls = ("--tls-certificate", certificate, "--tls-key", key)
-    assert "error[token-file-invalid]" in refused(*tls, home=home)
-    key.chmod(0o600)
-    with running("--bundle", make_bundle(tmp_path), *tls, home=home, ready=False) as server:
-        context = ssl.create_default_context(cafile=str(certificate))
-        with context.wrap_socket(connect(server), server_hostname="localhost") as channel:
-            channel.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            assert channel.recv(1000).startswith(b"HTTP/1.1 200")
-            assert channel.version() in ("TLSv1.2", "TLSv1.3")
-
-
 def test_a_socket_file(home, tmp_path):
     path = tmp_path / "edge.sock"
     for _ in range(2):  # the second time over the file that the killed first one left
@@ -165,30 +139,6 @@ def test_a_socket_file(home, tmp_path):
                 channel.connect(str(path))
                 channel.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 assert channel.recv(1000).startswith(b"HTTP/1.1 200")
-
-
-def test_endless_headers_are_cut_off(home, tmp_path):
-    with running("--bundle", make_bundle(tmp_path), home=home) as server:
-        for start in (b"GET /", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b"GET / HTTP/1.1\r\nHost: localhost\r\n"):
-            with connect(server) as channel:
-                channel.sendall(start)
-                filler = b"a: b\r\n" * 100 if start.endswith(b"\n") else b"x" * 600
-                with pytest.raises(OSError):
-                    for _ in range(1000):
-                        channel.sendall(filler)
-                        time.sleep(0.001)
-        assert server.call("GET", "/v2").status == 200
-
-
-def test_garbage_is_answered_with_400_and_nothing_breaks(home, tmp_path):
-    with running("--bundle", make_bundle(tmp_path), home=home) as server:
-        for garbage in (b"\0" * 100, b"GET\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
-                        b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
-                        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"):  # fmt: skip
-            with connect(server) as channel:
-                channel.sendall(garbage)
-                assert channel.recv(1000)[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 413"), garbage
-        assert server.call("GET", "/v2/health/ready").status == 200
 
 
 def test_an_installed_version_and_its_successor_under_load(home):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime import limits
 from edge_runtime.cli import main
 
 
@@ -22,6 +23,11 @@ def unit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 def test_it_waits_for_readiness_watches_and_restarts(unit):
     lines = set(unit.read_text().splitlines())
     assert {"Type=notify", "WatchdogSec=30", "Restart=always", "StartLimitIntervalSec=0"} <= lines
+
+
+def test_a_server_that_stops_has_the_time_it_takes(unit):
+    [line] = [line for line in unit.read_text().splitlines() if line.startswith("TimeoutStopSec=")]
+    assert int(line.partition("=")[2]) > limits.DRAIN_SECONDS + limits.CLOSE_SECONDS + 4
 
 
 @pytest.mark.integration

@@ -19,7 +19,7 @@ def no_engines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_runtimes_are_the_modules():
-    assert set(registry.runtimes()) == {"litert", "onnxruntime", "openvino", "tensorrt"}
+    assert set(registry.runtimes()) == {"litert", "onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt"}
 
 
 @pytest.mark.integration
@@ -59,7 +59,9 @@ def test_an_engine_that_does_not_load_here_says_why(monkeypatch, tmp_path, model
 
 
 def test_an_unknown_runtime_names_those_there_are(models):
-    with pytest.raises(SessionError, match="no runtime 'caffe'; there are litert, onnxruntime, openvino, tensorrt"):
+    with pytest.raises(
+        SessionError, match="no runtime 'caffe'; there are litert, onnxruntime, onnxruntime-cuda, openvino"
+    ):
         open_session(models / "pixels.onnx", "caffe")
 
 

@@ -87,15 +87,47 @@ def test_wrong_usage(option, run, bundles):
     assert run("install", bundles[1], option)[0] == 2
 
 
-@pytest.mark.parametrize("name", ["rollback", "status", "gc"])
+@pytest.mark.parametrize("name", ["rollback", "status", "gc", "history"])
 def test_where_nothing_is_installed_it_says_so(name, run):
     status, _, err = run(name)
     assert status == 1
     assert err.startswith("error[nothing-installed]: ")
 
 
-def test_a_history_of_nothing_is_empty(run):
+def test_the_history_of_a_home_without_events_is_empty(run, tmp_path):
+    (tmp_path / "home").mkdir()
     assert run("history") == (0, "", "")
+
+
+def test_the_history_names_what_was_removed(run, bundles, tmp_path):
+    (tmp_path / "key.pub").write_text(KEY.public.line())
+    run("trust", tmp_path / "key.pub")
+    run("install", bundles[1])
+    (tmp_path / "home" / "versions" / ("0" * 64)).mkdir()
+    assert run("gc")[1] == f"removed {'0' * 64}\n"
+    assert run("history")[1].splitlines()[-1].endswith(f" removed {'0' * 12}")
+
+
+def test_nothing_that_commands_a_terminal_is_printed_or_kept(run, bundles, tmp_path):
+    home = tmp_path / "home"
+    (tmp_path / "key.pub").write_text(KEY.public.line())
+    run("trust", tmp_path / "key.pub")
+    run("install", bundles[1], "--good", 1, "--window", 0)
+    commit(tmp_path)
+    run("install", bundles[2])
+    run("rollback", "--reason", "\x1b]0;pwned\x07\x9b2Jit\nis worse")
+    kept = (home / "state.json").read_text() + (home / "history.jsonl").read_text()
+    assert "\\u001b" not in kept and "\\u009b" not in kept and "\x1b" not in kept
+    # And what is there from before, or from somebody else.
+    with (home / "history.jsonl").open("a") as stream:
+        stream.write(json.dumps({"at": "now\x1b[2J", "event": "x\x9b2J", "reason": "\x1b[31m\ny"}) + "\n")
+    (home / "keys" / "\x1b[2J.pub").write_text("nonsense")
+    for words in (("history",), ("status",), ("trust",)):
+        status, out, err = run(*words)
+        assert status == 0
+        assert all(letter.isprintable() or letter == "\n" for letter in out + err)
+    assert "is worse" in run("history")[1] and "is worse" in run("status")[1]
+    assert "not used: " in run("trust")[2]
 
 
 def test_what_is_excused_is_told(run, tmp_path, monkeypatch):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
+import pwd
 import subprocess
 import sys
 import threading
@@ -16,6 +19,7 @@ from crashes import Failing
 from updates import EAGER, NOW, installed, make_home, passing, state_of
 
 from edge_runtime import limits
+from edge_runtime.bundle.archive import read_signed_manifest
 from edge_runtime.errors import HomeBusyError, HomeError, KeyFileError, NothingInstalledError
 from edge_runtime.update import durable, history, state, trust
 from edge_runtime.update.gc import gc
@@ -23,7 +27,7 @@ from edge_runtime.update.home import Home
 from edge_runtime.update.install import install
 from edge_runtime.update.rollback import rollback
 from edge_runtime.update.status import status
-from edge_runtime.update.trial import begin
+from edge_runtime.update.trial import ROLLED_BACK, begin, report
 
 
 def names(home: Home) -> set[str]:
@@ -156,6 +160,140 @@ def test_there_is_an_end_to_trust(home, tmp_path, monkeypatch):
     (home.keys / "x.pub").write_text(OTHER_KEY.public.line())
     with pytest.raises(HomeError, match="2 keys, where 1 are allowed"):
         home.trusted_keys()
+
+
+def test_a_bad_file_among_the_keys_hinders_no_other_and_is_told(home, bundles, tmp_path):
+    (home.keys / "a.pub").write_text("nonsense")
+    os.mkfifo(home.keys / "b.pub")
+    (home.keys / "c.pub").mkdir()
+    (home.keys / f"{OTHER_KEY.public.id}.pub").write_bytes(b"\xff" * 5000)
+    assert home.trusted_keys() == [KEY.public]
+    installed(home, bundles[1])
+    problems = " | ".join(status(home)["problems"])
+    assert all(name in problems for name in ("a.pub", "b.pub", "c.pub", OTHER_KEY.public.id))
+    other = tmp_path / "other.pub"
+    other.write_text(OTHER_KEY.public.line())
+    assert trust.remove(home, OTHER_KEY.public.id) is None  # by its file's name: there is no key in it
+    assert trust.add(home, other) == OTHER_KEY.public
+    assert trust.remove(home, KEY.public.id) == KEY.public
+    assert trust.remove(home, "a") is None
+    with pytest.raises(KeyFileError, match="strangers"):
+        trust.remove(home, KEY.public.id)
+
+
+def test_every_file_with_a_key_that_is_no_longer_trusted_goes(home):
+    (home.keys / "copy.pub").write_text(KEY.public.line())
+    assert trust.remove(home, KEY.public.id) == KEY.public
+    assert home.trusted_keys() == []
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS])
+def test_a_key_that_cannot_be_written_is_said_so_with_what_to_do(error, home, tmp_path, disk):
+    path = tmp_path / "other.pub"
+    path.write_text(OTHER_KEY.public.line())
+    disk(Failing(error, 0))
+    with pytest.raises(HomeError, match=f"{home.keys}: cannot be changed: .*; free some space"):
+        trust.add(home, path)
+
+
+@pytest.mark.parametrize("name", ["versions", "staging", "keys"])
+def test_a_link_in_the_place_of_a_folder_is_refused_and_nothing_behind_it_is_touched(name, home, bundles, tmp_path):
+    first = installed(home, bundles[1], commit=True)
+    second = installed(home, bundles[2])
+    victim = tmp_path / "victim"
+    os.rename(home.root / name, victim)
+    (victim / "precious").mkdir()
+    (victim / "precious" / "file").write_text("x")
+    (home.root / name).symlink_to(victim)
+    for change in (lambda: installed(home, bundles[3]), lambda: gc(home), lambda: rollback(home)):
+        with pytest.raises(HomeError, match=f"{name}: must be a folder"):
+            change()
+    with pytest.raises(HomeError):
+        trust.remove(home, KEY.public.id)
+    assert any("must be a folder" in problem for problem in status(home)["problems"])
+    assert (victim / "precious" / "file").read_text() == "x"
+    assert (state_of(home).current, state_of(home).previous) == (second, first)
+
+
+def test_a_full_disk_empties_no_folder_behind_a_link(home, bundles, tmp_path, disk):
+    installed(home, bundles[1], commit=True)
+    second = installed(home, bundles[2])
+    begin(home)
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "file").write_text("x")
+    home.staging.rmdir()
+    home.staging.symlink_to(victim)
+    disk(Failing(errno.ENOSPC, 0, times=1))
+    assert report(home, version=second, failed=100) == ROLLED_BACK
+    assert (victim / "file").read_text() == "x"
+
+
+def test_another_user_is_told_whose_home_it_is_and_changes_nothing(home, bundles, monkeypatch, tmp_path):
+    installed(home, bundles[1], commit=True)
+    installed(home, bundles[2])
+    (tmp_path / "key.pub").write_text(OTHER_KEY.public.line())
+    before = {path: path.lstat().st_mtime_ns for path in home.root.rglob("*")}
+    owner = pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    changes = (
+        lambda: installed(home, bundles[3]),
+        lambda: gc(home),
+        lambda: rollback(home),
+        lambda: trust.add(home, tmp_path / "key.pub"),
+    )
+    for change in changes:
+        with pytest.raises(HomeError, match=f"belongs to {owner}, .*; run it as {owner}"):
+            change()
+    assert {path: path.lstat().st_mtime_ns for path in home.root.rglob("*")} == before
+    assert any("run it as" in problem for problem in status(home)["problems"])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("name", ["versions", "staging", "keys"])
+def test_a_folder_of_another_user_is_refused(name, home, bundles):
+    os.chown(home.root / name, 12345, -1)
+    with pytest.raises(HomeError, match=f"{name}: belongs to user 12345; give it back"):
+        installed(home, bundles[1])
+
+
+def test_a_link_to_a_home_is_none(home, bundles, tmp_path):
+    (tmp_path / "link").symlink_to(home.root)
+    with pytest.raises(HomeError, match=f"is a link to {home.root}; name that folder"):
+        installed(Home(tmp_path / "link"), bundles[1])
+
+
+def test_what_cannot_be_removed_hinders_no_install_and_is_told(home, bundles, monkeypatch):
+    """What another user has left here cannot be unlinked, or moved to another folder."""
+    installed(home, bundles[1], commit=True)
+    second = hashlib.sha256(read_signed_manifest(bundles[2], [KEY.public])[1]).hexdigest()
+    stuck = {home.versions / ("0" * 64), home.staging / "litter", home.staging / second}
+    for folder in stuck:
+        folder.mkdir()
+        (folder / "file").write_text("x")
+
+    class Guarded(durable.Disk):
+        def unlink(self, path):
+            if path.parent in stuck:
+                raise PermissionError(13, "Permission denied")
+            super().unlink(path)
+
+        def rename(self, source, target):
+            if source in stuck:
+                raise PermissionError(13, "Permission denied")
+            super().rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "disk", Guarded())
+        assert installed(home, bundles[2], commit=True) == second
+        assert begin(home).id == second
+        assert all((folder / "file").exists() for folder in stuck)
+        [told] = [event for event in history.events(home.root) if event["event"] == "stuck"]
+        assert told["ids"] == ["0" * 64]
+        with pytest.raises(HomeError, match="and 2 more: cannot be removed"):
+            gc(home)
+    assert gc(home) == ["0" * 64]
+    assert names(home) == {state_of(home).previous, second}
 
 
 def test_status_tells_all(home, bundles):

@@ -180,7 +180,7 @@ def test_a_replayed_bundle_is_refused_unless_it_is_meant(sequence, home, bundles
 
 def test_nothing_below_the_floor_is_installed_whoever_asks(home, tmp_path, bundles):
     installed(home, make_bundle(tmp_path, sequence=8, raise_floor=7), commit=True)
-    assert state_of(home).floor == 7
+    assert state_of(home).floor_of("digits") == 7
     refused(home, bundles[3], DowngradeError, "7 is the least")
     refused(home, bundles[3], DowngradeError, waived=["not-newer", "version-bad", "other-model", "bundle-expired"])
     with pytest.raises(UpdateError, match="'downgrade' cannot be waived"):
@@ -191,18 +191,31 @@ def test_nothing_below_the_floor_is_installed_whoever_asks(home, tmp_path, bundl
 def test_the_floor_rises_at_the_commit_and_not_before(home, tmp_path, bundles):
     first = installed(home, bundles[1], commit=True)
     second = installed(home, make_bundle(tmp_path, sequence=2, raise_floor=2))
-    assert state_of(home).floor == 0
+    assert state_of(home).floor_of("digits") == 0
     begin(home)
     report(home, version=second, failed=100)
-    assert (begin(home).id, state_of(home).floor) == (first, 0)
+    assert (begin(home).id, state_of(home).floor_of("digits")) == (first, 0)
     assert installed(home, tmp_path / "digits-2.edge", commit=True, waived=["version-bad"])
-    assert state_of(home).floor == 2
+    assert state_of(home).floor_of("digits") == 2
 
 
 def test_the_floor_never_sinks(home, tmp_path):
     installed(home, make_bundle(tmp_path, sequence=8, raise_floor=7), commit=True)
     installed(home, make_bundle(tmp_path, sequence=9, raise_floor=3), commit=True)
-    assert state_of(home).floor == 7
+    assert state_of(home).floor_of("digits") == 7
+
+
+def test_a_floor_is_of_one_name(home, tmp_path):
+    """Each name counts its own sequence numbers: that of another model says nothing."""
+    installed(home, make_bundle(tmp_path, sequence=500, raise_floor=500), commit=True)
+    other = make_bundle(tmp_path, sequence=3, name="letters", raise_floor=3)
+    installed(home, other, commit=True, waived=["other-model"])
+    found = state_of(home)
+    assert (found.floor_of("digits"), found.floor_of("letters"), found.floor_of("third")) == (500, 3, 0)
+    old = make_bundle(tmp_path, sequence=499)
+    refused(home, old, DowngradeError, "500 is the least", waived=["other-model", "not-newer"])
+    assert rollback(home).manifest.name == "digits"  # whose 500 is not below its own floor
+    refused(home, make_bundle(tmp_path, sequence=2, name="letters"), DowngradeError, waived=["other-model"])
 
 
 def test_a_bad_version_is_refused_until_it_is_retried(home, bundles):
@@ -266,7 +279,8 @@ def test_folders_on_two_file_systems_are_refused(home, bundles, monkeypatch):
 
     def stat(path, **options):
         found = real(path, **options)
-        return SimpleNamespace(st_mode=found.st_mode, st_dev=found.st_dev + (path == other))
+        facts = {name: getattr(found, name) for name in ("st_mode", "st_uid")}
+        return SimpleNamespace(**facts, st_dev=found.st_dev + (path == other))
 
     monkeypatch.setattr(type(other), "stat", stat)
     with pytest.raises(HomeError, match="two file systems"):

@@ -73,6 +73,16 @@ def test_a_real_bundle_is_installed_with_the_real_self_test(home, bundles):
     assert install(home, bundles[1], now=lambda: NOW).result == ON_TRIAL
 
 
+@pytest.mark.parametrize("golden", [np.array(3, np.uint8), np.zeros((0, 1, 28, 28), np.uint8)])
+def test_golden_inputs_that_are_none_are_refused_with_one_piece_of_advice(golden, home, tmp_path):
+    outputs = npy(np.zeros((*golden.shape[:1], 10), np.float32) if golden.ndim else np.array(3, np.float32))
+    path = make_bundle(tmp_path, files={"golden/inputs.npy": npy(golden), "golden/outputs.npy": outputs})
+    with pytest.raises(SelfTestError, match=r"golden inputs .*; make the bundle again") as refusal:
+        install(home, path, now=lambda: NOW)
+    said = str(refusal.value)
+    assert "Traceback" not in said and said.count("; make") == 1 and len(said) < 200
+
+
 def test_a_model_that_the_engine_refuses_is_refused(home, bundles, tmp_path):
     installed(home, bundles[1], commit=True)
     path = make_bundle(tmp_path, sequence=2, model=tiny_model()[:1000])
@@ -83,7 +93,10 @@ def test_a_model_that_the_engine_refuses_is_refused(home, bundles, tmp_path):
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"golden/outputs.npy": npy(np.zeros((7, 10), np.float32))}, "8 golden inputs, and 7 outputs"),
+        (
+            {"golden/outputs.npy": npy(np.zeros((7, 10), np.float32))},
+            r"golden inputs \(8, 1, 28, 28\) and outputs \(7, 10\) are not",
+        ),
         ({"golden/outputs.npy": npy(np.zeros((8, 3), np.float32))}, r"shape \(8, 10\), and the golden ones \(8, 3\)"),
         ({"golden/inputs.npy": npy(np.zeros((8, 1, 28, 28), np.float32))}, "uint8"),
         ({"golden/inputs.npy": b"\x93NUMPY nonsense"}, "is not a"),

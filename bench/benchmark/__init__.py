@@ -1,0 +1,1 @@
+"""`compress bench`: from the events of a plan that ran on a device to tables, drawings and a report."""

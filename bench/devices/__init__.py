@@ -1,0 +1,1 @@
+"""Where a benchmark runs. One kind of device a module; all have the one method of ``base.Device``."""
