@@ -21,7 +21,7 @@ test-all: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(VENV)/test.stamp
-	status=0; $(BIN)/python bench/performance.py || status=1; \
+	status=0; $(BIN)/python bench/own/performance.py || status=1; \
 	for name in peers efficientnet_lite minilm mixed; do $(BIN)/python -m compress.bench.quantize.$$name || status=1; done; exit $$status
 
 lint: $(VENV)/test.stamp

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from compress.bench import roofline
 from compress.bench.benchmark.results import Benchmark, Floor, Model
-from compress.bench.cost import cost
+from compress.bench.roofline import floor as roofline
+from compress.bench.roofline.cost import cost
 from compress.errors import ModelError
 
 ONE_AT_A_TIME = ("single-stream", "batch")

@@ -199,7 +199,7 @@ class Sustained(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Floor(Strict):
-    """What an inference takes at least on this machine, by its measured peaks (:mod:`compress.bench.roofline`).
+    """What an inference takes at least on this machine, by its measured peaks (:mod:`compress.bench.roofline.floor`).
 
     ``cell``: whose median it is compared with; ``reached``: floor / median. ``side``: ``compute`` or ``memory``.
     ``moved``: bytes that have to move. ``low``, ``high``: of the floor, as far as the peaks may be off.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compress.bench.environments import cache, environment
+from compress.bench.own.environments import cache, environment
 from compress.bench.peers.base import Peer, last_figure, output
 
 OLIVE = ("olive-ai==0.13.0", "onnxruntime", "requests")

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from compress.bench.environments import cache, environment
+from compress.bench.own.environments import cache, environment
 from compress.bench.peers.base import Peer, PeerError, output, positive
 
 OPTIMUM = (

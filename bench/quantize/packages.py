@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from compress.bench.environments import cache
+from compress.bench.own.environments import cache
 
 
 def folder(description: str | None) -> Path:

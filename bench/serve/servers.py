@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.bench import environments
+from compress.bench.own import environments
 
 PEERS = Path(__file__).with_name("peers")
 PACKAGES = {

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from compress.bench.environments import cache
+from compress.bench.own.environments import cache
 from compress.bench.peers import PEERS
 from compress.bench.peers.base import PeerError
 from compress.bench.quantize.packages import tell

@@ -12,7 +12,7 @@ from compress.cli.options import json_option
 
 if TYPE_CHECKING:
     from compress.bench.benchmark.results import Benchmark
-    from compress.bench.diff import Judged
+    from compress.bench.diff.compare import Judged
     from compress.bench.results import Results
 
 WORSE = 4
@@ -69,9 +69,9 @@ def diff(
 
 def _compared(older: Path, newer: Path, options: dict[str, Any]) -> tuple[Judged, str]:
     """What changed, and the same as JSON, of two runs or of two benchmarks."""
-    from compress.bench import diff as runs
-    from compress.bench import diff_benchmark as benchmarks
-    from compress.bench.read_benchmark import is_benchmark, read_benchmark
+    from compress.bench.benchmark.read import is_benchmark, read_benchmark
+    from compress.bench.diff import benchmark as benchmarks
+    from compress.bench.diff import compare as runs
     from compress.bench.read_run import read_run
     from compress.errors import RunError
 
@@ -95,7 +95,7 @@ def _compared(older: Path, newer: Path, options: dict[str, Any]) -> tuple[Judged
 
 def _tolerances(given: tuple[str, ...]) -> dict[str, float]:
     """``("latency=3%,size=0.01",)`` as fractions by name."""
-    from compress.bench.diff import TOLERANCES
+    from compress.bench.diff.compare import TOLERANCES
     from compress.suggest import did_you_mean
 
     found = {}
@@ -136,7 +136,7 @@ def _measurements(benchmark: Benchmark) -> str:
 def _show(found: Judged, everything: bool) -> None:
     from rich.console import Console
 
-    from compress.bench import diff_table
+    from compress.bench.diff import table as diff_table
 
     width = max(80, Console(file=sys.stdout).width)
     Console(file=sys.stdout, width=width, highlight=False).print(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from compress.bench.devices.base import Device, Event
-    from compress.bench.profile import Profile
+    from compress.bench.profile.layers import Profile
     from edge_runtime.probes.plan import Plan
 
 
@@ -77,7 +77,7 @@ def profile(
 def _measure(device: Device, plan: Plan, files: Mapping[str, Path], name: str, path: Path) -> Profile:
     import tempfile
 
-    from compress.bench.profile import read
+    from compress.bench.profile.layers import read
     from compress.errors import DeviceError
 
     events: list[Event] = []
@@ -100,8 +100,8 @@ def _measure(device: Device, plan: Plan, files: Mapping[str, Path], name: str, p
 def _show(found: Profile, top: int, out: Path | None) -> None:
     from rich.console import Console
 
-    from compress.bench import profile_table
-    from compress.bench.profile import to_json
+    from compress.bench.profile import table as profile_table
+    from compress.bench.profile.layers import to_json
     from compress.errors import StoreError
     from compress.files import replace_file
 

@@ -88,7 +88,8 @@ def _instead(place: Path) -> str:
 
 
 def _write(name: str, rankings: list[Ranking], folder: Path) -> list[Path]:
-    from compress.bench import ranking, sensitivity_report
+    from compress.bench import ranking
+    from compress.bench.sensitivity import report as sensitivity_report
     from compress.errors import StoreError
     from compress.files import replace_file
 
@@ -113,7 +114,7 @@ def _show(rankings: list[Ranking], files: list[Path], as_json: bool) -> None:
 
     from rich.console import Console
 
-    from compress.bench import sensitivity_report
+    from compress.bench.sensitivity import report as sensitivity_report
 
     if as_json:
         plain = {"event": "result", "files": [str(file) for file in files], "rankings": rankings}

@@ -1,0 +1,1 @@
+"""The project's own promises, measured: what `make bench` prints, and README and docs quote."""

@@ -1,0 +1,1 @@
+"""Where an inference spends its time: `compress profile`."""

@@ -1,0 +1,1 @@
+"""Which layer costs accuracy and which gains time: `compress sensitivity`."""
