@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 from compress.bench.benchmark.grids import cell_words
 from compress.bench.benchmark.results import Benchmark, Cell, Timing
 from compress.bench.between import quotient
-from compress.bench.diff import facts as diff_facts
+from compress.bench.diff import facts
 from compress.bench.diff.compare import RUN_TO_RUN, TOLERANCES, Judged
 from compress.bench.diff.facts import Fact
 from compress.bench.diff.judge import Both, Change, Word, less_one, word_for
@@ -127,8 +127,8 @@ def compare(
         pairs=pairs(level),
         only_old=tuple("/".join(key) for key in before if key not in after),
         only_new=tuple("/".join(key) for key in after if key not in before),
-        plan=diff_facts.changed(*({key: b.plan.get(key) for key in PLAN} for b in (old, new))),
-        versions=diff_facts.changed(_versions(old), _versions(new)),
+        plan=facts.changed(*({key: b.plan.get(key) for key in PLAN} for b in (old, new))),
+        versions=facts.changed(_versions(old), _versions(new)),
         machine=_machine(old, new),
     )
 
@@ -253,8 +253,8 @@ def _asked(name: str, only: Sequence[str]) -> bool:
 
 
 def _machine(old: Benchmark, new: Benchmark) -> list[Fact]:
-    facts = [Fact(key, old.machine.get(key), new.machine.get(key)) for key in diff_facts.MACHINE]
-    return [fact for fact in facts if fact.old != fact.new and not diff_facts.same_memory(fact)]
+    found = [Fact(key, old.machine.get(key), new.machine.get(key)) for key in facts.MACHINE]
+    return [fact for fact in found if fact.old != fact.new and not facts.same_memory(fact)]
 
 
 def _versions(benchmark: Benchmark) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from compress.bench import words
-from compress.bench.diff import facts as diff_facts
+from compress.bench.diff import facts
 from compress.bench.diff.facts import Fact
 from compress.bench.diff.judge import Change, Judge, Word
 from compress.bench.results import Results, Variant
@@ -179,11 +179,11 @@ def compare(
         only_new=tuple("/".join(place) for place in after if place not in before),
         verdicts=_said(_verdicts(old), _verdicts(new)),
         budget=_said(_budget(old), _budget(new)),
-        recipe=diff_facts.recipe_changes(old, new),
-        data=diff_facts.data_changes(old, new),
-        versions=diff_facts.version_changes(old, new),
-        machine=diff_facts.machine_changes(old, new),
-        made_anew=diff_facts.made_anew(old, new),
+        recipe=facts.recipe_changes(old, new),
+        data=facts.data_changes(old, new),
+        versions=facts.version_changes(old, new),
+        machine=facts.machine_changes(old, new),
+        made_anew=facts.made_anew(old, new),
     )
 
 

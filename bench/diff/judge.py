@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from compress.bench.between import lost_unpaired, quotient
-from compress.bench.diff import facts as diff_facts
+from compress.bench.diff import facts
 from compress.bench.results import Interval, PairedDifference, Results, Variant, places
 from compress.bench.right import unpack
 from compress.bench.stats import paired_difference
@@ -42,9 +42,9 @@ class Judge:
     ) -> None:
         self._old, self._new, self._tolerances = old, new, tolerances
         self._between, self._level = between, level
-        self._elsewhere = "another machine" if diff_facts.machine_changes(old, new) else None
+        self._elsewhere = "another machine" if facts.machine_changes(old, new) else None
         self._teachers = [{places(v): v for v in run.variants if v.step == 0} for run in (old, new)]
-        self._anew = set(diff_facts.made_anew(old, new))
+        self._anew = set(facts.made_anew(old, new))
 
     def changes(self, old: Variant, new: Variant) -> tuple[Change, ...]:
         """Of every figure that at least one of the two has."""
@@ -59,7 +59,7 @@ class Judge:
         names = [run.data.get("name") for run in (self._old, self._new)]
         if names[0] != names[1]:
             return found.apart(f"another data set: {names[0]}, then {names[1]}")
-        same_samples = diff_facts.same_test_samples(self._old, self._new) and before.n == after.n
+        same_samples = facts.same_test_samples(self._old, self._new) and before.n == after.n
         if same_samples and before == after and self._same_step("evaluate", old.stage):
             return found.same("the very same answers")
         if same_samples and old.right and new.right:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import compress
-from compress.bench.diff import compare
+from compress.bench.diff.compare import compare
 from compress.bench.right import unpack
 from compress.cli import main
 

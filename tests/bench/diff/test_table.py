@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from run_pairs import change, complete, slower, wrong
 
-from compress.bench.diff import compare
+from compress.bench.diff.compare import compare
 from compress.bench.diff.table import terminal
 
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from compress.bench.roofline.cost import cost
 from compress.errors import ModelError
 
-CONVERTED = Path(__file__).parents[1] / "targets" / "converted.tflite"
+CONVERTED = Path(__file__).parents[2] / "targets" / "converted.tflite"
 RANDOM = np.random.default_rng(0)
 
 
