@@ -34,7 +34,7 @@ def test_a_device_gets_the_recommended_model_and_all_about_it(run, key, tmp_path
     found = unpack(made.path, tmp_path / "device")
     manifest = found.manifest
     assert manifest.provenance["variant"] == "quantize/this-machine/onnxruntime"
-    assert found.model.read_bytes() == (run / "models/this-machine/onnxruntime/quantize.onnx").read_bytes()
+    assert found.file(found.manifest.model).read_bytes() == (run / "models/this-machine/onnxruntime/quantize.onnx").read_bytes()
     assert (manifest.name, manifest.sequence, manifest.target) == ("small", 1, "x86_64-linux")
     assert (manifest.runtime, manifest.runtime_minimum) == ("onnxruntime", "1.22")
     assert manifest.edge_runtime_minimum == __version__
@@ -51,7 +51,7 @@ def test_the_golden_answers_are_the_files_own(run, key, tmp_path, wide_data):
     found = unpack(bundle(run, tmp_path / "m.edge", key).path, tmp_path / "device")
     inputs, outputs = found.array("golden/inputs.npy"), found.array("golden/outputs.npy")
     assert len(inputs) == 32
-    with open_session(found.model, found.manifest.runtime) as session:
+    with open_session(found.file(found.manifest.model), found.manifest.runtime) as session:
         assert np.abs(session.predict(inputs) - outputs).max() <= found.manifest.golden["absolute"]
     validation = {bytes(row) for row in wide_data.validation.inputs}
     assert {bytes(row) for row in inputs} <= validation
@@ -182,7 +182,7 @@ def test_openvino_gets_both_of_its_files(run, key, tmp_path):
         bundle(run, tmp_path / "m.edge", key, variant="prune/this-machine/openvino").path, tmp_path / "device"
     )
     assert [file.path for file in found.manifest.files][:2] == ["model/model.xml", "model/model.bin"]
-    with open_session(found.model, "openvino") as session:
+    with open_session(found.file(found.manifest.model), "openvino") as session:
         assert session.predict(found.array("golden/inputs.npy")).shape == (32, 4)
 
 
