@@ -34,7 +34,8 @@ def test_a_device_gets_the_recommended_model_and_all_about_it(run, key, tmp_path
     found = unpack(made.path, tmp_path / "device")
     manifest = found.manifest
     assert manifest.provenance["variant"] == "quantize/this-machine/onnxruntime"
-    assert found.file(found.manifest.model).read_bytes() == (run / "models/this-machine/onnxruntime/quantize.onnx").read_bytes()
+    recommended = run / "models/this-machine/onnxruntime/quantize.onnx"
+    assert found.file(manifest.model).read_bytes() == recommended.read_bytes()
     assert (manifest.name, manifest.sequence, manifest.target) == ("small", 1, "x86_64-linux")
     assert (manifest.runtime, manifest.runtime_minimum) == ("onnxruntime", "1.22")
     assert manifest.edge_runtime_minimum == __version__
