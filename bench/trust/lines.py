@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from compress.bench import words
-from compress.bench.peers import PEERS, ort_loop
+from compress.bench.peers import PEERS
 from compress.bench.results import Interval
 from compress.bench.trust import judge, ours
 from compress.bench.trust.neighbour import KINDS
@@ -36,10 +36,10 @@ def lines(found: Outcomes) -> Iterator[Line]:
     for kind in dict.fromkeys(one.neighbour for one in found if one.experiment in ("false-alarms", "slowdown")):
         yield from _alarms(found.of("false-alarms", neighbour=kind), kind)
         yield from _slowdowns(found.of("slowdown", neighbour=kind), kind)
+    for one in found.of("overhead"):
+        yield _overhead(one)
     for model, peer in AGREEMENTS:
         pairs = [one for one in found.of("agreement", tool=peer.name) if one.model == model]
-        if peer is ort_loop.PEER:
-            yield from _overhead(pairs, model)
         yield from _agreement(pairs, peer.name, model)
 
 
@@ -129,13 +129,15 @@ def _slowdowns(outcomes: list[Outcome], kind: str) -> Iterator[Line]:
         )
 
 
-def _overhead(outcomes: list[Outcome], model: str) -> Iterator[Line]:
-    ratio = judge.paired(outcomes)
-    if ratio is None:
-        return
+def _overhead(one: Outcome) -> Line:
+    ratio = Interval(*one.ratio)
     met = True if ratio.high <= MOST_OVERHEAD else False if ratio.low > MOST_OVERHEAD else None
     asked = "at most 2 % more" + (": cannot tell" if met is None else "")
-    yield met, f"overhead on the {model} model: our median is {_ratio(ratio)} of a bare timed loop's ({asked})"
+    medians = " and ".join(words.seconds(figure) for figure in one.figures)
+    return (
+        met,
+        f"overhead on the {one.model} model: our median is {_ratio(ratio)} of a bare loop's ({medians}; {asked})",
+    )
 
 
 def _agreement(outcomes: list[Outcome], name: str, model: str) -> Iterator[Line]:

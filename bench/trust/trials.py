@@ -3,6 +3,7 @@
 - ``false-alarms``: a file against itself, with a noisy neighbour. Whoever says that they differ is wrong.
 - ``slowdown``: 20 equal layers against 21, with a noisy neighbour. Whoever does not see it has missed 5 %.
 - ``work``: the same two files for a minute with nothing else started: how much slower is the second really?
+- ``overhead``: our median next to a bare timed loop's, in turns of half a second in one process (``overhead``).
 - ``agreement``: our median next to that of another tool on the same file, nothing else started; which goes first is
   drawn anew for every trial.
 
@@ -11,7 +12,9 @@ We are asked once for both files; a tool that measures one file is asked twice, 
 
 from __future__ import annotations
 
+import json
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,16 +22,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from compress.bench import stats
 from compress.bench.peers import PEERS, benchmark_app, models, ort_loop, torch_timer
-from compress.bench.peers.base import Peer
+from compress.bench.peers.base import Peer, output
 from compress.bench.serve.calm import others
 from compress.bench.trust import ours
 from compress.bench.trust.neighbour import neighbour
 from compress.bench.trust.outcomes import Outcome
 
-EXPERIMENTS = ("work", "false-alarms", "slowdown", "agreement")
+EXPERIMENTS = ("work", "overhead", "false-alarms", "slowdown", "agreement")
 LAYERS, MORE_LAYERS = 20, 21
 WORK_SECONDS = 60.0
+TURNS = 80
 AGREEMENT_SECONDS = 10.0
 """Of ours, and of the other tool, on one file."""
 AGREEMENTS = (
@@ -100,6 +107,8 @@ def trials(
     for number in range(max(ours_alarms, ours_slowdowns, peers, agreements, 1)):
         if number == 0:
             yield Trial("work", ours.NAME, "20 and 21 layers", "none", 0, lambda: _work(files))
+            for model, file in (("small", files.small), ("usual", files.usual)):
+                yield Trial("overhead", ours.NAME, model, "none", 0, _beside_bare(file))
         for kind in kinds:
             for name, second, count in (
                 ("false-alarms", files.usual, ours_alarms),
@@ -121,6 +130,18 @@ def trials(
 
 def _work(files: Files) -> Found:
     return _compare(files.usual, files.more, 0, seconds=WORK_SECONDS, precision=0)
+
+
+def _beside_bare(file: Path) -> Callable[[], Found]:
+    def do() -> Found:
+        told = output([sys.executable, "-m", "compress.bench.trust.overhead", file, str(TURNS)])
+        found = json.loads(told.splitlines()[-1])
+        mine, bare = (np.array(found[name]) for name in ("ours", "bare"))
+        ratio = stats.ratio_interval(mine, bare, np.arange(TURNS))
+        middles = (float(np.median(mine)), float(np.median(bare)))
+        return middles, (ratio.value, ratio.low, ratio.high), None, found
+
+    return do
 
 
 def _ours(first: Path, second: Path, number: int) -> Callable[[], Found]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from compress.bench.devices.base import EVENTS_FILE
 from compress.bench.devices.local import Follower, Local, place
 from compress.errors import DeviceError
 from edge_runtime.probes import events
-from edge_runtime.probes.plan import Plan, PlanModel
+from edge_runtime.probes.plan import Plan, PlanModel, to_json
 
 pytestmark = pytest.mark.integration
 QUICK = {"seconds": 0.2, "precision": 0.0, "cold": 0, "memory": False}
@@ -79,18 +80,29 @@ def test_another_plan_does_not_mix_with_what_is_there(model: Path, tmp_path: Pat
         run(plan(seconds=0.3), model, tmp_path)
 
 
+MEASURES = """
+import sys
+from pathlib import Path
+from compress.bench.devices.local import Local
+from edge_runtime.probes.plan import parse
+plan, model, folder = map(Path, sys.argv[1:])
+told = lambda event: print(event["event"], flush=True)
+try:
+    Local().run(parse(plan.read_text()), {"models/small.onnx": model}, told, folder=folder)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
 def test_ctrl_c_ends_the_measurement_and_closes_its_file(model: Path, tmp_path: Path):
-    told: list[dict] = []
-
-    def on_event(event: dict) -> None:
-        told.append(event)
-        if event["event"] == "round" and not any(one["event"] == "interrupt" for one in told):
-            told.append({"event": "interrupt"})
-            threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT)).start()
-
-    with pytest.raises(KeyboardInterrupt):
-        run(plan(seconds=60.0), model, tmp_path, on_event)
-    kept = events.read(tmp_path / EVENTS_FILE)
+    (tmp_path / "plan.json").write_text(to_json(plan(seconds=60.0)))
+    command = [sys.executable, "-c", MEASURES, tmp_path / "plan.json", model, tmp_path / "run"]
+    # A process of its own: the signal would end the one that runs the tests.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert any(line == "round\n" for line in child.stdout)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(60) == 130
+    kept = events.read(tmp_path / "run" / EVENTS_FILE)
     assert (kept[-1]["event"], kept[-1]["complete"]) == ("end", False)
     assert sum(event["event"] == "round" for event in kept) >= 1
 

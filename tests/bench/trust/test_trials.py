@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from compress.bench.peers import PEERS, models
+from compress.bench.peers.base import output
 from compress.bench.trust import __main__ as command
 from compress.bench.trust import ours
 from compress.bench.trust.neighbour import neighbour
@@ -25,6 +28,7 @@ def test_every_trial_is_asked_for_once_and_as_often_as_wished() -> None:
     found = Counter((trial.experiment, trial.tool not in PEERS) for trial in made)
     assert found == {
         ("work", True): 1,
+        ("overhead", True): 2,
         ("false-alarms", True): 20,
         ("slowdown", True): 14,
         ("false-alarms", False): 30,
@@ -109,3 +113,11 @@ def test_our_measurement_is_what_users_get(tmp_path: Path) -> None:
     assert cell.scenario == "single-stream" and cell.threads == 1
     ratio = cell.timings[1].ratio_to_first
     assert ratio.low <= ratio.value <= ratio.high and 0.3 < ratio.value < 3
+
+
+@pytest.mark.integration
+def test_our_loop_and_a_bare_one_take_turns(tmp_path: Path) -> None:
+    path = models.chain(tmp_path / "a.onnx", 5, models.SMALL)
+    told = json.loads(output([sys.executable, "-m", "compress.bench.trust.overhead", path, "2"]))
+    assert {name: len(medians) for name, medians in told.items()} == {"ours": 2, "bare": 2}
+    assert all(1e-6 < median < 0.1 for medians in told.values() for median in medians)
