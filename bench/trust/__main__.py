@@ -25,10 +25,10 @@ def main() -> int:
     found = Outcomes(folder / "outcomes.jsonl")
     if not arguments.report:
         _run(arguments, found)
-    status = tell(list(lines(found)))
-    print("", *table(found), "", *untold(), "", meanwhile(found), sep="\n")
     if arguments.write:
         page.write(arguments.write, found)
+    status = tell(list(lines(found)))
+    print("", *table(found), "", *untold(), "", meanwhile(found), sep="\n")
     return status
 
 

@@ -17,6 +17,8 @@ from compress.bench.trust.trials import AGREEMENTS, LAYERS, MORE_LAYERS
 MOST_ALARMS, ALARM_TRIALS = 0.05, 100
 LEAST_SEEN, SLOWDOWN_TRIALS, SLOWDOWN_SECONDS = 0.95, 40, 60.0
 MOST_OVERHEAD = 1.02
+MOST_NOISE = 1.1
+"""High end of an interval by its low end, beyond which to hold 1 says nothing."""
 TRUE_RATIO = LAYERS / MORE_LAYERS
 HEAD = (
     *("tool", "tells", "neighbour", "figures of one file: their median", "standard deviation", "largest by least"),
@@ -105,10 +107,10 @@ def _alarms(outcomes: list[Outcome], kind: str) -> Iterator[Line]:
             yield None, text
             continue
         enough = rate.n >= ALARM_TRIALS
+        asked = f"at most {MOST_ALARMS:.0%} of {ALARM_TRIALS}" + ("" if enough else ": too few yet to tell")
         yield (
             rate.value <= MOST_ALARMS if enough else None,
-            f"{text} (at most {MOST_ALARMS:.0%} of {ALARM_TRIALS}); its interval excludes 1 in "
-            f"{judge.excludes_one(of_tool).words()}",
+            f"{text} ({asked}); its interval excludes 1 in {judge.excludes_one(of_tool).words()}",
         )
 
 
@@ -121,6 +123,7 @@ def _slowdowns(outcomes: list[Outcome], kind: str) -> Iterator[Line]:
             continue
         longest = max(one.seconds for one in of_tool)
         asked = f"at least {LEAST_SEEN:.0%} of {SLOWDOWN_TRIALS}, within {SLOWDOWN_SECONDS:.0f} s"
+        asked += "" if rate.n >= SLOWDOWN_TRIALS else ": too few yet to tell"
         met = rate.value >= LEAST_SEEN and longest <= SLOWDOWN_SECONDS
         yield (
             met if rate.n >= SLOWDOWN_TRIALS else None,
@@ -144,12 +147,15 @@ def _agreement(outcomes: list[Outcome], name: str, model: str) -> Iterator[Line]
     ratio = judge.paired(outcomes)
     if ratio is None:
         return
-    ours_, theirs = (sorted(one.figures[index] for one in outcomes)[len(outcomes) // 2] for index in (0, 1))
-    yield (
-        ratio.low <= 1 <= ratio.high,
-        f"our median of the {model} model is {_ratio(ratio)} of that of {name} ({words.seconds(ours_)} and "
-        f"{words.seconds(theirs)}), {len(outcomes)} pairs",
-    )
+    mine, theirs = (float(np.median([one.figures[index] for one in outcomes])) for index in (0, 1))
+    text = f"our median of the {model} model is {_ratio(ratio)} of that of {name}"
+    text += f" ({words.seconds(mine)} and {words.seconds(theirs)}), {len(outcomes)} pairs"
+    if not ratio.low <= 1 <= ratio.high:
+        yield False, text
+    elif ratio.high / ratio.low > MOST_NOISE:
+        yield None, f"{text}: too noisy to tell"
+    else:
+        yield True, text
 
 
 def _ratio(interval: Interval) -> str:

@@ -3,7 +3,7 @@
 - ``false-alarms``: a file against itself, with a noisy neighbour. Whoever says that they differ is wrong.
 - ``slowdown``: 20 equal layers against 21, with a noisy neighbour. Whoever does not see it has missed 5 %.
 - ``work``: the same two files for a minute with nothing else started: how much slower is the second really?
-- ``overhead``: our median next to a bare timed loop's, in turns of half a second in one process (``overhead``).
+- ``overhead``: our median next to a bare timed loop's, in short turns in one process (``overhead``).
 - ``agreement``: our median next to that of another tool on the same file, nothing else started; which goes first is
   drawn anew for every trial.
 
@@ -35,7 +35,7 @@ from compress.bench.trust.outcomes import Outcome
 EXPERIMENTS = ("work", "overhead", "false-alarms", "slowdown", "agreement")
 LAYERS, MORE_LAYERS = 20, 21
 WORK_SECONDS = 60.0
-TURNS = 80
+TURNS = 300
 AGREEMENT_SECONDS = 10.0
 """Of ours, and of the other tool, on one file."""
 AGREEMENTS = (
