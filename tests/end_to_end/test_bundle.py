@@ -22,7 +22,7 @@ def test_every_variant_of_a_run_becomes_a_bundle_that_answers_as_it_did_here(fin
         found = archive.unpack(made.path, folder, [KEY.public])
         found.verify()
         golden = found.manifest.golden
-        with open_session(found.model, found.manifest.runtime) as session:
+        with open_session(found.file(found.manifest.model), found.manifest.runtime) as session:
             outputs = session.predict(found.array(golden["inputs"]))
         expected = found.array(golden["outputs"])
         assert np.abs(outputs - expected).max() <= golden["absolute"]
@@ -40,8 +40,8 @@ def test_another_runtime_answers_within_the_limits_and_another_model_does_not(fi
         found = archive.unpack(made.path, folder, [KEY.public])
         golden, expected = found.manifest.golden, found.array("golden/outputs.npy")
         inputs = found.array("golden/inputs.npy")
-        with open_session(found.model, "openvino") as session:
+        with open_session(found.file(found.manifest.model), "openvino") as session:
             assert np.abs(session.predict(inputs) - expected).max() <= golden["absolute"]
-        with open_session(found.model, "onnxruntime") as session:
+        with open_session(found.file(found.manifest.model), "onnxruntime") as session:
             turned = session.predict(np.ascontiguousarray(inputs[:, :, ::-1, ::-1]))  # answers to other questions
         assert np.abs(turned - expected).max() > golden["absolute"]
