@@ -8,8 +8,6 @@ every variant becomes a short list instead of a row, because a number broken in 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
@@ -20,6 +18,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from compress.bench import words
+from compress.bench.csv_rows import csv_text
+from compress.bench.markdown import escape, pipes
 from compress.bench.results import Results, Variant, Verdict, places
 
 INLINE_WIDTH = 116
@@ -86,10 +86,10 @@ def markdown(results: Results) -> str:
     lines = []
     for place in place_tables(results):
         heads = [f"{name} ({unit})" if unit else name for name, unit in place.headings]
-        lines += [f"### {_escape(place.title)}", "", _escape(place.subtitle), ""]
+        lines += [f"### {escape(place.title)}", "", escape(place.subtitle), ""]
         lines += _pipes(heads, [[f"{cell.text} {cell.spread}".strip() for cell in row] for row in place.rows])
         lines += [""]
-        lines += [f"- **{_escape(stage)}: {word}.** {_escape(reason)}" for stage, word, reason in place.reasons]
+        lines += [f"- **{escape(stage)}: {word}.** {escape(reason)}" for stage, word, reason in place.reasons]
         lines += [""]
     if results.budget:
         rows = [[where, what, met(ok), by] for where, group in budget_groups(results) for what, ok, by in group]
@@ -105,12 +105,7 @@ def as_csv(results: Results) -> str:
         row = dict(_flat("", asdict(variant)))
         verdict = verdicts.get((variant.target, variant.runtime, variant.stage))
         rows.append(row | {"verdict": verdict.verdict, "reason": verdict.reason} if verdict else row)
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    return csv_text(rows)
 
 
 def budget_groups(results: Results) -> list[tuple[str, list[tuple[str, bool | None, str]]]]:
@@ -219,13 +214,7 @@ def _rich_budget(results: Results) -> Table:
 
 
 def _pipes(heads: list[str], rows: list[list[str]]) -> list[str]:
-    rule = ["---" if index in (0, len(heads) - 1) else "---:" for index in range(len(heads))]
-    return [f"| {' | '.join(_escape(cell) for cell in row)} |" for row in (heads, rule, *rows)]
-
-
-def _escape(text: str) -> str:
-    """Keep names from becoming markup: a pipe would start a cell, a line break a row, an angle bracket a tag."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return pipes(heads, rows, left=(0, len(heads) - 1))
 
 
 def _flat(prefix: str, value: object) -> Iterable[tuple[str, object]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from typing import Any
 
 from compress.bench.benchmark.results import Benchmark, Cell, Timing
+from compress.bench.csv_rows import csv_text
 from compress.bench.results import Interval
 
 FIGURES = ("p50", "p90", "p99", "p999", "throughput", "ratio_to_first")
@@ -17,13 +16,7 @@ MEMORY = ("interpreter", "engine", "loaded", "first", "peak", "gpu")
 
 def as_csv(benchmarks: Iterable[Benchmark]) -> str:
     """Columns named by path (``p50.low``); what is about a model stands in each of its rows."""
-    rows = [_row(b, cell, timing) for b in benchmarks for cell in b.cells for timing in cell.timings]
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    return csv_text([_row(b, cell, timing) for b in benchmarks for cell in b.cells for timing in cell.timings])
 
 
 def _row(benchmark: Benchmark, cell: Cell, timing: Timing) -> dict[str, Any]:

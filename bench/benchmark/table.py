@@ -19,6 +19,7 @@ from compress.bench.benchmark.answer import headlines, left_out, machine_words
 from compress.bench.benchmark.grid import Entry, Grid
 from compress.bench.benchmark.grids import grids
 from compress.bench.benchmark.results import Benchmark, Doubt
+from compress.bench.markdown import escape, pipes
 
 INLINE_WIDTH = 116
 STYLES = {"good": "bold blue", "bad": "bold dark_orange", "unsure": "bold", "faint": "dim", "": ""}
@@ -47,14 +48,14 @@ def markdown(benchmarks: Iterable[Benchmark]) -> str:
     """One section a target, one pipe table for everything that was measured there."""
     lines = []
     for benchmark in benchmarks:
-        lines += [f"## {_escape(title(benchmark))}", "", _escape(machine_words(benchmark)), ""]
-        lines += [f"- {_escape(line)}" for line in headlines(benchmark)]
+        lines += [f"## {escape(title(benchmark))}", "", escape(machine_words(benchmark)), ""]
+        lines += [f"- {escape(line)}" for line in headlines(benchmark)]
         for grid in grids(benchmark):
-            lines += ["", f"### {_escape(grid.title)}", "", _escape(grid.note), "", *_pipes(grid)]
-            told = [f"- **{_escape(doubt.word)}**: {_escape(doubt.text)}" for doubt in grid.explained()]
+            lines += ["", f"### {escape(grid.title)}", "", escape(grid.note), "", *_pipes(grid)]
+            told = [f"- **{escape(doubt.word)}**: {escape(doubt.text)}" for doubt in grid.explained()]
             lines += ["", *told] if told else []
         if gone := left_out(benchmark):
-            lines += ["", "### not measured", "", *(f"- {_escape(line)}" for line in gone)]
+            lines += ["", "### not measured", "", *(f"- {escape(line)}" for line in gone)]
         lines += [""]
     return "\n".join(lines)
 
@@ -133,14 +134,8 @@ def _pipes(grid: Grid) -> list[str]:
     """With a column of doubts where there is one: rows are quoted without what stands around them."""
     heads = [", ".join(part for part in (head.name, head.unit) if part) for head in grid.heads]
     rows = [[f"{entry.text} {entry.spread}".strip() for entry in row] for row in grid.rows]
-    rules = ["---" if head.left else "---:" for head in grid.heads]
+    left = [index for index, head in enumerate(grid.heads) if head.left]
     if grid.doubtful:
-        heads, rules = [*heads, "Doubtful"], [*rules, "---"]
+        left, heads = [*left, len(heads)], [*heads, "Doubtful"]
         rows = [[*row, _words([*grid.doubts, *grid.own(number)])] for number, row in enumerate(rows)]
-    lines = [[_escape(cell) for cell in row] for row in (heads, rules, *rows)]
-    return [f"| {' | '.join(line)} |" for line in lines]
-
-
-def _escape(text: str) -> str:
-    """Keep names from becoming markup: a pipe would start a cell, a line break a row, an angle bracket a tag."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return pipes(heads, rows, left)

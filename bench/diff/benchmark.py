@@ -29,7 +29,7 @@ from compress.bench.between import quotient
 from compress.bench.diff import facts
 from compress.bench.diff.compare import RUN_TO_RUN, TOLERANCES, Judged
 from compress.bench.diff.facts import Fact
-from compress.bench.diff.judge import Both, Change, Word, less_one, word_for
+from compress.bench.diff.judge import Both, Change, Word, apart, less_one, word_for
 from compress.bench.stats import LEVEL
 
 SCHEMA = "compress.benchmark-diff/1"
@@ -217,17 +217,8 @@ def unlike(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     Unlike are another governor, a frequency apart by more than 5 %, a temperature by more than 10 degrees, and any
     throttling.
     """
-    before, after = (run.get("before") or {} for run in (old, new))
-    governors = (before.get("governor"), after.get("governor"))
-    if None not in governors and governors[0] != governors[1]:
-        return f"governor {governors[0]}, then {governors[1]}"
-    for what, near in (
-        ("frequency", lambda a, b: abs(a - b) <= 0.05 * a),
-        ("temperature", lambda a, b: abs(a - b) <= 10),
-    ):
-        values = (before.get(what), after.get(what))
-        if None not in values and not near(*values):
-            return f"{what} {values[0]:g}, then {values[1]:g}"
+    if why := apart(*(run.get("before") or {} for run in (old, new))):
+        return why
     states = [run.get(when) or {} for run in (old, new) for when in ("before", "worst", "after")]
     return "the processor was throttled" if any(state.get("throttled") for state in states) else None
 

@@ -159,18 +159,10 @@ def unlike(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     open.
     """
     before, after = (run.get("before") or {} for run in (old, new))
-    governors = (before.get("governor"), after.get("governor"))
-    if None in governors:
+    if None in (before.get("governor"), after.get("governor")):
         return "the governor cannot be read, so the machine's state is not known to be the same"
-    if governors[0] != governors[1]:
-        return f"governor {governors[0]}, then {governors[1]}"
-    for what, near in (
-        ("frequency", lambda a, b: abs(a - b) <= 0.05 * a),
-        ("temperature", lambda a, b: abs(a - b) <= 10),
-    ):
-        values = (before.get(what), after.get(what))
-        if None not in values and not near(*values):
-            return f"{what} {values[0]:g}, then {values[1]:g}"
+    if why := apart(before, after):
+        return why
     for run in (old, new):
         moments = [run.get(when) or {} for when in ("before", "after")]
         counts = [moment.get("throttle_count") for moment in moments]
@@ -180,6 +172,22 @@ def unlike(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     if None in loads:
         return "the load of others was not recorded"
     return None if abs(loads[0] - loads[1]) <= 0.5 else f"load {loads[0]:g}, then {loads[1]:g}"
+
+
+def apart(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    """In what two states of a machine are known to differ: the governor, the frequency by more than 5 %, the
+    temperature by more than 10 degrees."""
+    governors = (before.get("governor"), after.get("governor"))
+    if None not in governors and governors[0] != governors[1]:
+        return f"governor {governors[0]}, then {governors[1]}"
+    for what, near in (
+        ("frequency", lambda a, b: abs(a - b) <= 0.05 * a),
+        ("temperature", lambda a, b: abs(a - b) <= 10),
+    ):
+        values = (before.get(what), after.get(what))
+        if None not in values and not near(*values):
+            return f"{what} {values[0]:g}, then {values[1]:g}"
+    return None
 
 
 @dataclass(frozen=True)

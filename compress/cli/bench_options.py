@@ -31,10 +31,10 @@ def request(words: Sequence[str], options: dict[str, Any], command: list[str]) -
         raise click.UsageError("--connect says where one target is; write connect: into the targets' files for several")
     if len(set(targets)) < len(targets):
         raise click.BadParameter(f"{', '.join(targets)}: each target once", param_hint="--on")
-    _check_runtime(options["runtime"])
+    check_runtime(options["runtime"])
     far = bool(options["connect"] or set(targets) - {THIS_MACHINE})
     models = given(words, runtime=options["runtime"], targets=targets, far=far)
-    in_plan, files = planned(models, _inputs(options["inputs"]))
+    in_plan, files = planned(models, inputs_file(options["inputs"]))
     try:
         plan = Plan(
             models=in_plan,
@@ -44,7 +44,7 @@ def request(words: Sequence[str], options: dict[str, Any], command: list[str]) -
             seconds=_time(options["seconds"], "--seconds"),
             precision=_share(options["precision"]),
             query=options["query"],
-            axes=known_axes(models) | _axes(options["axes"]),
+            axes=known_axes(models) | named_axes(options["axes"]),
             cold=options["cold"],
             memory=options["memory"],
             energy=options["energy"] or bool(options["meters"]),
@@ -92,7 +92,7 @@ def one_line(benchmark: Benchmark) -> str:
     return json.dumps(json.loads(results.to_json(benchmark)), ensure_ascii=False)
 
 
-def _check_runtime(name: str | None) -> None:
+def check_runtime(name: str | None) -> None:
     from edge_runtime.sessions.registry import additions, runtimes
 
     known = [*runtimes(), *additions()]
@@ -100,7 +100,7 @@ def _check_runtime(name: str | None) -> None:
         raise click.BadParameter(f"{name!r}: {did_you_mean(name, known)}", param_hint="--runtime")
 
 
-def _inputs(name: str | None) -> Path | None:
+def inputs_file(name: str | None) -> Path | None:
     """The file of inputs, if it can be one: arrays with as many rows each."""
     if name is None:
         return None
@@ -140,7 +140,7 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
     return found
 
 
-def _axes(words: Iterable[str]) -> dict[str, int]:
+def named_axes(words: Iterable[str]) -> dict[str, int]:
     found = {}
     for word in words:
         name, equals, size = word.partition("=")

@@ -46,17 +46,17 @@ def profile(
     """
     from compress.bench.benchmark.models import given, planned
     from compress.bench.devices.find import device_for
-    from compress.cli.bench_options import _axes, _check_runtime, _inputs
+    from compress.cli.bench_options import check_runtime, inputs_file, named_axes
     from compress.errors import BenchmarkError
     from edge_runtime.errors import ProbeError
     from edge_runtime.probes.plan import Plan
 
-    _check_runtime(runtime)
+    check_runtime(runtime)
     models = given([str(model)], runtime=runtime, targets=[target] if target else [])
     if len(models) != 1:
         names = ", ".join(str(one.path) for one in models)
         raise BenchmarkError(f"{model} is a run of {len(models)} models; profile one of their files: {names}")
-    in_plan, files = planned(models, _inputs(inputs))
+    in_plan, files = planned(models, inputs_file(inputs))
     try:
         plan = Plan(
             models=in_plan,
@@ -64,7 +64,7 @@ def profile(
             threads=(threads,),
             cold=0,
             memory=False,
-            axes=_axes(axes),
+            axes=named_axes(axes),
             peaks=peaks,
             profile=True,
         )

@@ -2,46 +2,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
+from html_page import Page
 
 from compress.bench import report, words
 from compress.bench.results import Interval
 from compress.bench.verdict import judge_students
-
-VOID = {"meta", "br", "link", "img", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """Checks that tags are closed in order; collects attributes that could load something, ids and the text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open, self.links, self.ids, self.tags, self.text = [], [], [], set(), []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.add(tag)
-        for name, value in attributes:
-            if name in ("src", "href", "xlink:href", "srcset", "data", "action"):
-                self.links.append(value)
-            if name == "id":
-                self.ids.append(value)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 @pytest.fixture(scope="module")

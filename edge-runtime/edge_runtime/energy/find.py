@@ -37,7 +37,14 @@ class Found:
         """One line for a person: the sensors, or *none* and why."""
         if self.sensors:
             return "; ".join(f"{sensor.name}: {sensor.source}" for sensor in self.sensors)
-        return "; ".join(["none", *(f"{sensor.name} is there, but {sensor.reason}" for sensor in self.unusable)])
+        return "; ".join(["none", *self._obstacles()])
+
+    def why_none(self) -> str:
+        """Why there is no sensor, where none can be used."""
+        return "; ".join(self._obstacles()) or "no sensor found"
+
+    def _obstacles(self) -> list[str]:
+        return [f"{sensor.name} is there, but {sensor.reason}" for sensor in self.unusable]
 
 
 def detect(root: Path = ROOT) -> tuple[str, ...]:

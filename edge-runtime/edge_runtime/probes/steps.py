@@ -203,7 +203,7 @@ def energy(program: Program) -> None:
         sensors = [*found.sensors, *map(open_meter, plan.meters)]
         if not sensors:
             for model in program.models:
-                program.tell("energy", model=model.name, none=found.words().partition("; ")[2] or "no sensor found")
+                program.tell("energy", model=model.name, none=found.why_none())
             return
         threads = plan.threads[0]
         runs, batches = {}, {}

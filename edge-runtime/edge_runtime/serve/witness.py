@@ -45,7 +45,7 @@ RUN, READ = "run", "read"
 
 
 class Witness:
-    """Of one version that serves. All but ``_failing`` is called on the event loop.
+    """Of one version that serves. ``doubt`` and ``end`` are called on the event loop.
 
     ``known``: inputs of one inference, from `known_inputs`. ``failed``: told how many doubts were right. ``former``:
     opens the version before, or gives None; called in a thread.

@@ -8,42 +8,15 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import benchmark_example as example
 import pytest
+from html_page import Page
 
 from compress.bench.benchmark import report
 from compress.bench.benchmark.analyse import analyse
 
-VOID = {"meta", "br", "input", "img", "link", "hr"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-class Page(HTMLParser):
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.links, self.ids, self.tags, self.text = [], [], [], [], []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.links += [value for name, value in attributes if name in ("src", "href", "xlink:href", "data")]
-        self.ids += [value for name, value in attributes if name == "id"]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +28,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else(html):
     page = Page(html)
     assert page.open == []
     assert all(link.startswith("#") for link in page.links)
-    assert not {"link", "img", "iframe", "object"} & set(page.tags)
+    assert not {"link", "img", "iframe", "object"} & page.tags
     assert "@import" not in html and "url(http" not in html
     assert len(page.ids) == len(set(page.ids))
 
