@@ -8,7 +8,8 @@ gather, and the next free thread takes as many as the batch allows. Nothing wait
 
 A request that is alone, of a model that is quick, is run on the event loop itself: handing it to a thread and back
 takes as long as a small model does. Whatever came at the same time is known by then, as it is looked at after all that
-the loop had to read. A model that leaves other axes open than the batch never is: how long it took for small inputs
+the loop had to read. Where the process has one core, a thread could only run in the loop's place, so a few that came
+together are run so too. A model that leaves other axes open than the batch never is: how long it took for small inputs
 says nothing of a large one.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import queue
 import threading
 import time
@@ -80,6 +82,7 @@ class Runner:
             isinstance(axis, int) for spec in signature.inputs for axis in spec.shape[1 if signature.batched else 0 :]
         )
         self._most = most
+        self._lone_core = len(os.sched_getaffinity(0)) == 1
         self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -127,14 +130,31 @@ class Runner:
 
     def _flush(self) -> None:
         """Pass on what has come since the loop last looked for work."""
-        jobs, self._fresh = self._fresh, []
-        alone = self._steady and len(jobs) == 1 and not self._flying
-        self._flying += len(jobs)
-        if alone and 0 < self.seconds_per_sample * jobs[0].samples < QUICK_SECONDS:
-            self._deliver(self._answers(jobs))
+        if batch := self._quick():
+            self._fresh = self._fresh[len(batch) :]
+            if self._fresh:  # once the loop has read what has come meanwhile
+                self._loop.call_soon(self._flush)
+            self._flying += len(batch)
+            self._deliver(self._answers(batch))
             return
+        jobs, self._fresh = self._fresh, []
+        self._flying += len(jobs)
         for job in jobs:
             self._queue.put(job)
+
+    def _quick(self) -> list[Job]:
+        """The fresh jobs that the loop runs itself now, as one inference; or none."""
+        if not self._steady or self._flying or (len(self._fresh) > 1 and not self._lone_core):
+            return []
+        batch: list[Job] = []
+        samples = 0
+        for job in self._fresh:
+            samples += job.samples
+            seconds = self.seconds_per_sample * samples
+            if not 0 < seconds < QUICK_SECONDS or job.key != self._fresh[0].key or (batch and samples > self._most):
+                break
+            batch.append(job)
+        return batch
 
     def _deliver(self, results: list[tuple[Job, Arrays | BaseException]]) -> None:
         self._flying -= len(results)

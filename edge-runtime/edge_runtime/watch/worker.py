@@ -9,10 +9,12 @@ worked on: ``work(entries, chance)`` is told it, and drift is judged, and captur
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from operator import itemgetter
 from typing import Any
 
@@ -28,6 +30,8 @@ GROUP = 32
 """Entries that are worked on together, at most."""
 PAUSE = 0.001
 """Seconds that the thread sleeps between two groups, so that a server's thread need not wait for the interpreter."""
+NICENESS = 10
+"""Of the thread: where the server wants the core too, that comes first."""
 
 log = logging.getLogger("edge_runtime.watch")
 
@@ -97,6 +101,8 @@ class Worker:
             self.drain()
 
     def _run(self) -> None:
+        with suppress(OSError):  # on Linux the priority is each thread's own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while not self._stop.wait(PERIOD):
             begun, used = time.monotonic(), time.thread_time()
             with self._round:

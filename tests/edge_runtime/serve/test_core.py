@@ -20,6 +20,7 @@ from edge_runtime.errors import (
     NotReadyError,
     SessionError,
 )
+from edge_runtime.serve import batcher
 from edge_runtime.serve.core import Service, Settings
 from edge_runtime.serve.fitness import examine
 from edge_runtime.serve.protocol import InferRequest
@@ -119,6 +120,30 @@ def test_only_a_model_of_one_size_is_run_where_other_requests_wait(open_axes):
 
     asyncio.run(scenario())
     assert any(on_loop) == (open_axes == ("n", 2))
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_on_one_core_quick_requests_that_come_together_are_not_handed_to_a_thread(monkeypatch, cores):
+    monkeypatch.setattr(batcher.os, "sched_getaffinity", lambda pid: set(range(cores)))
+    on_loop: list[bool] = []
+
+    class Seen(Session):
+        def run(self, inputs):
+            on_loop.append(threading.current_thread() is threading.main_thread())
+            return super().run(inputs)
+
+    async def scenario() -> None:
+        service, session = await ready(Model(Seen()), batch=4)
+        await infer(service, asking(0))  # from now on it is known to be quick
+        on_loop.clear()
+        session.batches.clear()
+        answers = await asyncio.gather(*(infer(service, asking(value)) for value in range(6)))
+        assert [answer.tolist() for answer in answers] == [[[value + 1] * 2] for value in range(6)]
+        assert sum(session.batches) == 6 and max(session.batches) <= 4
+        await service.close()
+
+    asyncio.run(scenario())
+    assert all(on_loop) == (cores == 1)
 
 
 def test_requests_that_wait_share_an_inference_and_get_their_own_answers():
