@@ -55,20 +55,6 @@ def network(path: Path) -> torch.nn.Module:
     return model
 
 
-def saved(path: Path) -> Path:
-    """The same network as this project's own files of PyTorch, in a folder beside the ONNX file."""
-    from compress.models.spec import ModelSpec, save
-
-    model, file = network(path), saved_file(path)
-    save(model, ModelSpec("compress.bench.peers.torch_timer:chain", {"layers": len(model) // 2}), file.parent)
-    return file
-
-
-def saved_file(path: Path) -> Path:
-    """Where ``saved`` writes."""
-    return path.with_suffix(".torch") / "model.safetensors"
-
-
 def main(path: str) -> None:
     import onnx
     import torch

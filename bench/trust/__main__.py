@@ -55,6 +55,11 @@ def _run(arguments: argparse.Namespace, found: Outcomes) -> None:
             failed.add(trial.tool)
             print(f"{trial.tool} is left out: {error}", file=sys.stderr)
             continue
+        if not trial.quiet(outcome):
+            print(
+                f"{' '.join(map(str, trial.key))}: {outcome.others:.2f} cores were busy: not counted", file=sys.stderr
+            )
+            continue
         found.add(outcome)
         ratio = outcome.figures[0] / outcome.figures[1]
         print(f"{' '.join(map(str, trial.key))}: {outcome.seconds:.0f} s, {ratio:.3f} {outcome.said or ''}", flush=True)
@@ -69,7 +74,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=100, help="of a file against itself, ours (%(default)s)")
     parser.add_argument("--slowdowns", type=int, default=40, help="of 20 layers against 21, ours (%(default)s)")
     parser.add_argument("--peer-trials", type=int, default=20, help="of either, each of the others (%(default)s)")
-    parser.add_argument("--pairs", type=int, default=20, help="of ours beside another (%(default)s)")
+    parser.add_argument("--pairs", type=int, default=30, help="of ours beside another (%(default)s)")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no trial after so long")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the figures into a page, between its markers")
     parser.add_argument("--report", action="store_true", help="run nothing; print what there is")

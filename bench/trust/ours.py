@@ -26,7 +26,8 @@ def measure(files: Mapping[str, Path], *, seed: int, **settings: Any) -> Cell:
     """
     models = tuple(PlanModel(name, file.name) for name, file in files.items())
     plan = Plan(models, cold=0, memory=False, seed=seed, **settings)
-    needed = {part.name: part for file in files.values() for part in _with_weights(file)}
+    beside = [file.with_suffix(".bin") for file in files.values() if file.suffix == ".xml"]
+    needed = {part.name: part for part in (*files.values(), *beside)}
     told: list[dict] = []
     with tempfile.TemporaryDirectory() as folder:
         Local().run(plan, needed, told.append, folder=Path(folder))
@@ -34,8 +35,3 @@ def measure(files: Mapping[str, Path], *, seed: int, **settings: Any) -> Cell:
     if not found.complete or found.missing or found.refused:
         raise PeerError(f"the plan was not carried out: {found.why}; {found.missing}; {found.refused}")
     return found.cells[0]
-
-
-def _with_weights(file: Path) -> list[Path]:
-    beside = {".xml": [file.with_suffix(".bin")], ".safetensors": [file.with_name("model.json")]}
-    return [file, *beside.get(file.suffix, [])]

@@ -1,12 +1,13 @@
-"""What the harness adds: its median of a file next to a bare timed loop's, in one process, a tenth of a second each.
+"""What the harness adds: its median of a file next to a bare timed loop's, on one session, a tenth of a second each.
 
     python -m compress.bench.trust.overhead FILE TURNS
 
 Runs that are seconds apart differ by more than the overhead: beside other programs this machine's speed jumps by half,
-for a second or so. So here both take short turns, in an order drawn every time, and each opens the model anew, so that
-where it comes to lie in memory is chance for both. Ours is what a plan's cell does: its session, its inputs, its call,
-warm-up and blocks of ``latency.interleave``, which are of 5 ms here and of 20 ms there. The bare loop is ONNX Runtime's
-own ``run`` with the same settings and arrays, a warm-up of the same length, and as many timed calls.
+for a second or so; and so do two openings of one file, by where they come to lie in memory. So in every turn the model
+is opened once and asked by both, in an order that is drawn. Ours is what a plan's cell does: its session, its inputs,
+its call, warm-up and blocks of ``latency.interleave``, which are of 5 ms here and of 20 ms there. The bare loop calls
+ONNX Runtime's own ``run`` of that session's engine with the same array, a warm-up of the same length, and as many timed
+calls.
 
 Prints one JSON object: medians in seconds, ``ours`` and ``bare``, one of each a turn.
 """
@@ -17,6 +18,7 @@ import json
 import random
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ import onnxruntime
 from edge_runtime import open_session
 from edge_runtime.probes import inputs, latency, scenarios
 from edge_runtime.probes.plan import Cell
+from edge_runtime.sessions.base import Session
 
 ROUNDS = 4
 BLOCK_SECONDS = 0.005
@@ -36,37 +39,38 @@ def main(path: Path, turns: int) -> None:
     found: dict[str, list[float]] = {"ours": [], "bare": []}
     warm, calls = 0.1, 100
     for _ in range(turns):
-        for name in draw.sample(sorted(found), 2):
-            if name == "ours":
-                median, warm, calls = _ours(path)
-            else:
-                median = _bare(path, warm, calls)
-            found[name].append(median)
+        opened: list[tuple[Session, np.ndarray]] = []
+        query, _ = scenarios.prepare(CELL, partial(open_session, path), partial(_inputs, opened), cores=1)
+        try:
+            for name in draw.sample(sorted(found), 2):
+                if name == "ours":
+                    times, warm = _ours(query.call)
+                    calls = times.size
+                else:
+                    times = _bare(*opened[0], warm, calls)
+                found[name].append(float(np.median(times)))
+        finally:
+            query.close()
     print(json.dumps(found))
 
 
-def _ours(path: Path) -> tuple[float, float, int]:
-    """Its median, the seconds of its warm-up, and how many calls it timed."""
-    query, _ = scenarios.prepare(
-        CELL,
-        lambda: open_session(path),
-        lambda session, batch: inputs.make(session.inputs, batch, axes={}, seed=0),
-        cores=1,
-    )
-    try:
-        taken = latency.interleave({"model": query.call}, rounds=ROUNDS, seconds=10, block_seconds=BLOCK_SECONDS)
-    finally:
-        query.close()
-    times = np.concatenate(taken.calls["model"])
-    return float(np.median(times)), taken.method["warm_up_seconds"], times.size
+def _inputs(opened: list[tuple[Session, np.ndarray]], session: Session, batch: int) -> inputs.Inputs:
+    """As a plan's cell makes them; ``opened`` learns who was opened, and what it is asked."""
+    made = inputs.make(session.inputs, batch, axes={}, seed=0)
+    opened.append((session, made.calls[0][session.inputs[0].name]))
+    return made
 
 
-def _bare(path: Path, warm: float, calls: int) -> float:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    engine = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    entry = engine.get_inputs()[0]
-    feed = {entry.name: np.random.default_rng(0).standard_normal(entry.shape).astype(np.float32)}
+def _ours(call: scenarios.Call) -> tuple[np.ndarray, float]:
+    """Seconds of its calls (n,), and of its warm-up."""
+    taken = latency.interleave({"model": call}, rounds=ROUNDS, seconds=10, block_seconds=BLOCK_SECONDS)
+    return np.concatenate(taken.calls["model"]), taken.method["warm_up_seconds"]
+
+
+def _bare(session: Session, array: np.ndarray, warm: float, calls: int) -> np.ndarray:
+    """Seconds of the engine's calls (calls,)."""
+    engine: onnxruntime.InferenceSession = session._model  # no other has the same place in memory
+    feed = {session.inputs[0].name: array}
     end = time.perf_counter() + warm
     while time.perf_counter() < end:
         engine.run(None, feed)
@@ -75,7 +79,7 @@ def _bare(path: Path, warm: float, calls: int) -> float:
         started = time.perf_counter()
         engine.run(None, feed)
         times.append(time.perf_counter() - started)
-    return float(np.median(times))
+    return np.array(times)
 
 
 if __name__ == "__main__":

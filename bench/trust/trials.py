@@ -3,9 +3,11 @@
 - ``false-alarms``: a file against itself, with a noisy neighbour. Whoever says that they differ is wrong.
 - ``slowdown``: 20 equal layers against 21, with a noisy neighbour. Whoever does not see it has missed 5 %.
 - ``work``: the same two files for a minute with nothing else started: how much slower is the second really?
-- ``overhead``: our median next to a bare timed loop's, in short turns in one process (``overhead``).
+- ``overhead``: our median next to a bare timed loop's, in short turns on one session (``overhead``).
 - ``agreement``: our median next to that of another tool on the same file, nothing else started; which goes first is
   drawn anew for every trial.
+
+Where nothing else was to run and something did, the trial does not count (``Trial.quiet``).
 
 We are asked once for both files; a tool that measures one file is asked twice, one after the other, as its user would.
 """
@@ -25,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from compress.bench import stats
-from compress.bench.peers import PEERS, benchmark_app, models, ort_loop, torch_timer
+from compress.bench.peers import PEERS, benchmark_app, models, ort_loop
 from compress.bench.peers.base import Peer, output
 from compress.bench.serve.calm import others
 from compress.bench.trust import ours
@@ -36,16 +38,17 @@ EXPERIMENTS = ("work", "overhead", "false-alarms", "slowdown", "agreement")
 LAYERS, MORE_LAYERS = 20, 21
 WORK_SECONDS = 60.0
 TURNS = 300
-AGREEMENT_SECONDS = 10.0
-"""Of ours, and of the other tool, on one file."""
+AGREEMENT_SECONDS = 4
+"""Of ours, and of the other tool, on one file. Many short pairs: the machine's drift is slower than a pair."""
 AGREEMENTS = (
-    ("small", ort_loop.PEER),
-    ("usual", ort_loop.PEER),
-    ("usual", benchmark_app.PEER),
-    ("large", benchmark_app.PEER),
-    ("usual", torch_timer.PEER),
+    ("small", ort_loop.PEER, ort_loop.measure),
+    ("usual", ort_loop.PEER, ort_loop.measure),
+    ("usual", benchmark_app.PEER, benchmark_app.measure),
+    ("large", benchmark_app.PEER, benchmark_app.measure),
 )
 """benchmark_app tells hundredths of a millisecond: a fifth of what the small model takes."""
+QUIET = 0.1
+"""Cores that others may keep busy while nothing else is to run."""
 
 Found = tuple[tuple[float, float], tuple[float, float, float] | None, str | None, dict[str, Any]]
 """An outcome's figures, ratio, word and details."""
@@ -76,6 +79,10 @@ class Trial:
         load = (others() - before) / took
         return Outcome(*self.key, figures, ratio, said, round(took, 2), round(load, 3), at, details)
 
+    def quiet(self, outcome: Outcome) -> bool:
+        """Whether nothing else ran, if nothing else was to."""
+        return self.neighbour != "none" or outcome.others <= QUIET
+
 
 @dataclass(frozen=True)
 class Files:
@@ -96,7 +103,6 @@ class Files:
         )
         for file in (files.usual, files.more, files.large):
             models.as_ir(file)
-        torch_timer.saved(files.usual)
         return files
 
 
@@ -123,9 +129,9 @@ def trials(
                     for peer in PEERS.values():
                         yield Trial(name, peer.name, model, kind, number, _twice(peer, files.usual, second))
         if number < agreements:
-            for model, peer in AGREEMENTS:
+            for model, peer, measure in AGREEMENTS:
                 path: Path = getattr(files, model).with_suffix(peer.reads)
-                yield Trial("agreement", peer.name, model, "none", number, _side_by_side(peer, path, number))
+                yield Trial("agreement", peer.name, model, "none", number, _side_by_side(measure, path, number))
 
 
 def _work(files: Files) -> Found:
@@ -163,18 +169,15 @@ def _twice(peer: Peer, first: Path, second: Path) -> Callable[[], Found]:
     return do
 
 
-def _side_by_side(peer: Peer, path: Path, number: int) -> Callable[[], Found]:
-    # PyTorch's figure is of a network that no file of another kind holds: ours is of its saved form.
-    file = torch_timer.saved_file(path) if peer is torch_timer.PEER else path
-
+def _side_by_side(measure: Callable[..., float], path: Path, number: int) -> Callable[[], Found]:
     def alone() -> float:
-        settings = {"seconds": AGREEMENT_SECONDS, "precision": 0, "axes": models.AXES}
-        cell = ours.measure({"model": file}, seed=number, **settings)
+        settings = {"seconds": float(AGREEMENT_SECONDS), "precision": 0, "axes": models.AXES}
+        cell = ours.measure({"model": path}, seed=number, **settings)
         return cell.timings[0].p50.value
 
     def do() -> Found:
-        measures = {"ours": alone, "theirs": lambda: peer.measure(path)}
-        order = random.Random(f"{path.stem} {peer.name} {number}").sample(sorted(measures), 2)
+        measures = {"ours": alone, "theirs": lambda: measure(path, AGREEMENT_SECONDS)}
+        order = random.Random(f"{path.name} {number}").sample(sorted(measures), 2)
         found = {name: measures[name]() for name in order}
         return (found["ours"], found["theirs"]), None, None, {"order": order}
 

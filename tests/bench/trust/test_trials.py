@@ -12,6 +12,7 @@ from compress.bench.peers import PEERS, models
 from compress.bench.peers.base import output
 from compress.bench.trust import __main__ as command
 from compress.bench.trust import ours
+from compress.bench.trust import trials as trials_module
 from compress.bench.trust.neighbour import neighbour
 from compress.bench.trust.outcomes import Outcomes
 from compress.bench.trust.page import BEGIN, END
@@ -33,7 +34,7 @@ def test_every_trial_is_asked_for_once_and_as_often_as_wished() -> None:
         ("slowdown", True): 14,
         ("false-alarms", False): 30,
         ("slowdown", False): 30,
-        ("agreement", False): 10,
+        ("agreement", False): 8,
     }
 
 
@@ -55,6 +56,7 @@ def tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     asked: list[Path] = []
     stub = replace(PEERS[TOOL], measure=lambda path: asked.append(path) or 1e-3)
     monkeypatch.setitem(PEERS, TOOL, stub)
+    monkeypatch.setattr(trials_module, "others", lambda: 0.0)
     monkeypatch.setattr(Files, "make", lambda folder: Files(*[folder / "a.onnx"] * 4))
 
     def run(*options: str) -> int:
@@ -81,6 +83,17 @@ def test_no_trial_begins_when_time_is_up(tool, capsys: pytest.CaptureFixture[str
     run("--seconds", "-1")
     assert not asked
     assert "call again to go on" in capsys.readouterr().err
+
+
+def test_a_trial_that_was_to_be_alone_and_was_not_is_run_again(tool, monkeypatch, capsys) -> None:
+    run, asked, path = tool
+    busy = iter([0.0, 1e9])
+    monkeypatch.setattr(trials_module, "others", lambda: next(busy, 1e9))
+    run("--peer-trials", "2")
+    assert len(asked) == 4 and len(list(Outcomes(path))) == 1
+    assert "cores were busy: not counted" in capsys.readouterr().err
+    run("--peer-trials", "2")
+    assert len(asked) == 6 and len(list(Outcomes(path))) == 2
 
 
 def test_figures_are_put_into_a_page_and_the_rest_of_it_stays(tool) -> None:
