@@ -13,7 +13,7 @@ import math
 from statistics import NormalDist
 
 from compress.bench.results import Accuracy, Interval
-from compress.bench.stats import LEVEL, wilson
+from compress.bench.stats import LEVEL, student, wilson
 
 
 def difference(one: Interval, other: Interval) -> Interval:
@@ -34,6 +34,25 @@ def quotient(one: Interval, other: Interval, *, level: float = LEVEL, between: f
     """
     found = difference(_log(one, level, between), _log(other, level, between))
     return Interval(math.exp(found.value), math.exp(found.low), math.exp(found.high))
+
+
+def widest(interval: Interval) -> Interval:
+    """The positive estimate with the longer side of its interval, on the logarithmic scale, to both.
+
+    For what is lopsided by nature, such as a percentile of times: where no slow call came, the upper side is short, and
+    half the width would promise that none ever comes. In simulations with one slow call of a hundred, two equal
+    benchmarks differed so in 46 % of comparisons of p99 at 95 %, and in none by the longer side.
+    """
+    longer = max(interval.high / interval.value, interval.value / interval.low)
+    return Interval(interval.value, interval.value / longer, interval.value * longer)
+
+
+def of_few(least_to_largest: Interval, n: int, level: float) -> Interval:
+    """The median of ``n`` positive values with the least and the largest, such that :func:`quotient` is right at
+    ``level``: the two hold the median in 1 - 2^(1-n) of cases, and are widened from there by Student's t."""
+    stretch = student(n - 1, level) / student(n - 1, 1 - 2.0 ** (1 - n)) * _z(LEVEL) / _z(level)
+    value, half = least_to_largest.value, (least_to_largest.high / least_to_largest.low) ** (stretch / 2)
+    return Interval(value, value / half, value * half)
 
 
 def lost_unpaired(old: Accuracy, new: Accuracy, *, level: float = LEVEL) -> Interval:

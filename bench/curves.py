@@ -12,12 +12,14 @@ from itertools import cycle
 
 import matplotlib
 import numpy as np
+from matplotlib.lines import Line2D
 
 from compress.bench import words
-from compress.bench.plots import _STYLE, SERIES, _figure, _log_if_wide, _svg
+from compress.bench.plots import INK, SERIES, STYLE, as_svg, log_if_wide, new_figure
 from compress.bench.results import Variant
 
-DASHES = ("-", "--", "-.", ":")
+DASHES = ("-", "--", ":", "-.")
+"""The most different first: dashes and dots with dashes look alike where lines are short."""
 SHOWN = 99
 """Percent of calls that the axis of time reaches to; one slow call in a hundred would press all others together."""
 
@@ -32,8 +34,18 @@ class Curve:
     dash: int = 0
 
 
+@dataclass(frozen=True)
+class Key:
+    """A line of a legend: a colour (None: that of text), or a kind of line."""
+
+    label: str
+    series: int | None = None
+    dash: int = 0
+
+
 def latency_curves(variants: Iterable[Variant], *, name: str = "curves") -> str | None:
-    """Of a run's variants on one target: a colour for each step, a kind of line for each runtime."""
+    """Of a run's variants on one target: a colour for each step, a kind of line for each runtime. The legend names
+    these, and not every pair of them: of four steps on three runtimes it has seven lines instead of twelve."""
     known = [v for v in variants if v.latency and len(v.latency.percentiles) == 101]
     runtimes = list(dict.fromkeys(v.runtime for v in known))
     steps = list(dict.fromkeys(words.step(v) for v in known))
@@ -46,30 +58,57 @@ def latency_curves(variants: Iterable[Variant], *, name: str = "curves") -> str 
         )
         for v in known
     ]
-    return distribution(curves, name=name)
+    crossed = len(runtimes) > 1 and len(steps) > 1
+    keys = [
+        [Key(step, series) for series, step in enumerate(steps)],
+        [Key(runtime, dash=dash) for dash, runtime in enumerate(runtimes)],
+    ]
+    return distribution(curves, keys=keys if crossed else (), name=name)
 
 
-def distribution(curves: Sequence[Curve], *, name: str = "curves") -> str | None:
-    """SVG of the share of calls by their time; None for no curve."""
+def distribution(curves: Sequence[Curve], *, keys: Sequence[Sequence[Key]] = (), name: str = "curves") -> str | None:
+    """SVG of the share of calls by their time; None for no curve.
+
+    ``keys``: groups of the legend, each beginning a column of its own; by default the curves' labels.
+    """
     if not curves:
         return None
+    columns, entries = _legend(keys or [[Key(curve.label, curve.series, curve.dash) for curve in curves]])
     scale, unit = words.unit_of_times(curve.percentiles[50] for curve in curves)
-    longest = max(len(curve.label) for curve in curves)
-    columns = min(len(curves), 3 if longest < 18 else 2 if longest < 34 else 1)
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(height=2.6 + 0.2 * -(-len(curves) // columns))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(height=2.6 + 0.2 * -(-len(entries) // columns))
         shares = np.arange(101)
         for curve in curves:
             times = np.asarray(curve.percentiles) / scale
             style = DASHES[curve.dash % len(DASHES)]
-            axes.plot(times, shares, style, color=SERIES[curve.series % len(SERIES)], linewidth=1.6, label=curve.label)
+            axes.plot(times, shares, style, color=_colour(curve.series), linewidth=1.6)
         shown = np.array([[curve.percentiles[0], curve.percentiles[SHOWN]] for curve in curves]) / scale
         low, high = shown.min(), shown.max()
         axes.set_xlim(low * 0.93, high * 1.08)  # first: it decides where there are ticks
-        label = f"time of one call, {unit}" + _log_if_wide(axes, shown)
-        axes.set(xlabel=label, ylabel="calls, %", ylim=(0, 100))
-        figure.legend(loc="outside upper left", ncols=columns, fontsize=8, handlelength=2.2)
-        return _svg(figure, name, f"Share of calls that took at most so long, by {label}")
+        label = f"time of one call, {unit}" + log_if_wide(axes, shown)
+        axes.set(xlabel=label, ylabel="calls, %", ylim=(0, 101))  # a line at 100 is not cut in half
+        lines, names = zip(*entries, strict=True)
+        figure.legend(lines, names, loc="outside upper left", ncols=columns, fontsize=8, handlelength=2.2)
+        return as_svg(figure, name, f"Share of calls that took at most so long, by {label}")
+
+
+def _legend(groups: Sequence[Sequence[Key]]) -> tuple[int, list[tuple[Line2D, str]]]:
+    """Columns, and entries to fill them, one column after the other."""
+    longest = max(len(key.label) for group in groups for key in group)
+    count = sum(map(len, groups))
+    columns = min(count, 4 if longest < 13 else 3 if longest < 18 else 2 if longest < 34 else 1)
+    rows = -(-count // columns)
+    entries: list[tuple[Line2D, str]] = []
+    for group in groups:
+        entries += [(Line2D([], [], linestyle="none"), "")] * (-len(entries) % rows)
+        for key in group:
+            style = DASHES[key.dash % len(DASHES)]
+            entries.append((Line2D([], [], color=_colour(key.series), linestyle=style), key.label))
+    return -(-len(entries) // rows), entries
+
+
+def _colour(series: int | None) -> str:
+    return INK if series is None else SERIES[series % len(SERIES)]
 
 
 def colours(names: Iterable[str]) -> dict[str, int]:

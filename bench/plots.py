@@ -32,7 +32,7 @@ INK, FAINT = "#010203", "#040506"
 SERIES = ("#010a01", "#020a02", "#030a03", "#040a04", "#050a05", "#060a06")
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)"} | {c: f"var(--series-{i})" for i, c in enumerate(SERIES)}
 MARKERS = ("o", "s", "^", "D", "v", "P")
-_STYLE = {
+STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "compress", "font.size": 9, "text.parse_math": False,
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": FAINT, "xtick.color": INK, "ytick.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": FAINT, "grid.alpha": 0.35,
@@ -87,8 +87,8 @@ def latency_spread(variants: Iterable[Variant], *, name: str = "spread") -> str 
     rows = np.arange(len(known))
     times = np.array([v.latency.percentiles for v in known]) / scale
     colours = [SERIES[runtimes.index(v.runtime) % len(SERIES)] for v in known]
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(height=1.0 + 0.24 * len(known))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(height=1.0 + 0.24 * len(known))
         for outer, thickness in ((1, 0.1), (10, 0.35), (25, 0.7)):
             low, high = times[:, outer], times[:, 100 - outer]
             axes.barh(rows, high - low, left=low, height=thickness, color=colours, alpha=0.55 if outer > 1 else 1)
@@ -98,9 +98,9 @@ def latency_spread(variants: Iterable[Variant], *, name: str = "spread") -> str 
         axes.use_sticky_edges = False
         axes.grid(False, axis="y")
         axes.invert_yaxis()
-        label = f"time of one call, {unit}" + _log_if_wide(axes, times[:, [1, 99]])
+        label = f"time of one call, {unit}" + log_if_wide(axes, times[:, [1, 99]])
         axes.set_xlabel(label)
-        return _svg(figure, name, f"Spread of the {label}: 1 to 99, 10 to 90, 25 to 75 % of calls, median")
+        return as_svg(figure, name, f"Spread of the {label}: 1 to 99, 10 to 90, 25 to 75 % of calls, median")
 
 
 def pareto_front(points: Sequence[Point]) -> list[Point]:
@@ -128,8 +128,8 @@ def _pareto(
         y = [100 * value for value in (v.accuracy.value, v.accuracy.interval.low, v.accuracy.interval.high)]
         points.append(Point(*x, *y, words.step(v), runtimes.index(v.runtime)))
     points, ruined = _usable(points)
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure()
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure()
         front = pareto_front(points)
         axes.step([p.x for p in front], [p.y for p in front], where="post", color=FAINT, linewidth=1.2, zorder=1)
         for index, runtime in enumerate(runtimes):
@@ -141,7 +141,7 @@ def _pareto(
                 yerr=(y - [p.y_low for p in own], [p.y_high for p in own] - y), elinewidth=1, markersize=6,
             )  # fmt: skip
         axes.margins(x=0.12, y=0.15)
-        label += _log_if_wide(axes, np.array([p.x for p in points]))
+        label += log_if_wide(axes, np.array([p.x for p in points]))
         axes.set(xlabel=label, ylabel="accuracy, % (95 % interval)")
         if ruined:
             axes.set_title(f"far below: {ruined}", fontsize=8, loc="right")
@@ -152,7 +152,7 @@ def _pareto(
         if not (few and labels.label(figure, axes, points, front)):
             points, front = _numbered(figure, axes, points, front)
             labels.label(figure, axes, points, front)
-        return _svg(figure, name, f"Accuracy against {label}; up and left is better, the line joins the best")
+        return as_svg(figure, name, f"Accuracy against {label}; up and left is better, the line joins the best")
 
 
 def _numbered(figure: Figure, axes: Axes, points: list[Point], front: list[Point]) -> tuple[list[Point], list[Point]]:
@@ -180,13 +180,13 @@ def _usable(points: list[Point]) -> tuple[list[Point], str]:
     return near, ", ".join(far.values())
 
 
-def _figure(height: float = 3.3) -> tuple[Figure, Axes]:
+def new_figure(height: float = 3.3) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)  # measures text
     return figure, figure.add_subplot()
 
 
-def _log_if_wide(axes: Axes, values: np.ndarray) -> str:
+def log_if_wide(axes: Axes, values: np.ndarray) -> str:
     """Give costs that differ more than fivefold a logarithmic axis with plain numbers; says so for the label."""
     if values.max() <= 5 * values.min():
         return ""
@@ -199,7 +199,7 @@ def _log_if_wide(axes: Axes, values: np.ndarray) -> str:
     return ", log"
 
 
-def _svg(figure: Figure, name: str, title: str) -> str:
+def as_svg(figure: Figure, name: str, title: str) -> str:
     """The figure as an SVG element with ids of its own, the page's colours, and a title for those who cannot see it."""
     out = io.StringIO()
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))

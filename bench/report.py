@@ -58,7 +58,9 @@ def render(results: Results) -> str:
         differences=_differences(results.variants),
         margin=words.points(margin_of(_budget(results))),
         latency_method=results.method.get("latency", {}),
-        other_methods={what: value for what, value in results.method.items() if what != "latency"},
+        energy_method=results.method.get("energy", {}),
+        other_methods={what: value for what, value in results.method.items() if what not in ("latency", "energy")},
+        energies=[(v, energy) for v in results.variants for energy in v.energy if energy.gross],
         recipe=_yaml(results.recipe),
     )
 
@@ -262,6 +264,8 @@ def _template() -> Template:
         "met": met,
         "points": words.points,
         "duration": duration,
+        "digits": words.digits,
+        "joules": words.joules,
         "ratio": words.ratio,
         "seconds": words.seconds,
         "size": words.size,

@@ -3,10 +3,10 @@
 Everything downstream (verdicts, tables, plots, the report) reads only these classes, so a report can be made again
 from ``results.json`` alone, on another machine, years later.
 
-Units: seconds, bytes, samples per second, fractions 0 to 1. A ratio is time(reference) / time(this): above 1 is
-faster. A difference is accuracy(reference) - accuracy(this): above 0 is a loss. Intervals are 95 % intervals.
-A quantity that was not measured is None. NaN and infinity are never written: they are not JSON, and they would hide
-a measurement that went wrong.
+Units: seconds, bytes, joules, watts, samples per second, fractions 0 to 1. A ratio is time(reference) / time(this):
+above 1 is faster. A difference is accuracy(reference) - accuracy(this): above 0 is a loss. Intervals are 95 %
+intervals, but for those of energy. A quantity that was not measured is None. NaN and infinity are never written: they
+are not JSON, and they would hide a measurement that went wrong.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class PairedDifference(Strict):
 class Latency(Strict):
     """Seconds for one call. ``n`` calls in all; ``throughput`` in samples per second.
 
-    ``p50``: the median of all calls. ``interval``: of that same median, from how the rounds differ; it holds ``p50``.
+    ``p50``: the typical call: the estimate over rounds, or openings, that ``interval`` belongs to. ``p50_calls``: the
+    median of all calls together.
     ``percentiles``: the 0th, 1st ... 100th, for the distribution plot; may be empty.
     """
 
@@ -63,6 +64,7 @@ class Latency(Strict):
     ratio_to_parent: Interval | None = None
     interval: Interval | None = None
     percentiles: tuple[float, ...] = ()
+    p50_calls: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,29 @@ class Memory(Strict):
     interpreter: int
     loaded: int
     peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class Energy(Strict):
+    """Joules a sample takes, by one sensor: the median of the windows with the least and the largest.
+
+    ``measured`` is False for a figure modelled from watts that were given. ``none``: why there is no figure.
+    """
+
+    sensor: str
+    source: str
+    measured: bool = True
+    gross: Interval | None = None
+    net: Interval | None = None
+    power: Interval | None = None
+    idle: Interval | None = None
+    rails: dict[str, float] = field(default_factory=dict)
+    windows: int = 0
+    windows_asked: int = 0
+    seconds: float = 0.0
+    resolution: dict[str, float | None] = field(default_factory=dict)
+    none: str | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +144,8 @@ class Variant(Strict):
     ``agreement``: shares of equal argmax with ``torch`` (PyTorch, the same step) and ``float`` (the file int8 was
     made from), and the largest difference of a logit to each: ``max_abs_diff`` and ``float_max_abs_diff``.
     ``coverage``, ``max_drop``: of quantized files. ``right``: which test samples it got right (compress.bench.right).
+    ``flash``: bytes that the files take on a device, in whole blocks; its bundle has more, see `compress bundle`.
+    ``energy``: of a sample, one a sensor; empty unless the recipe asks for it.
     """
 
     id: str
@@ -142,6 +169,8 @@ class Variant(Strict):
     coverage: Coverage | None = None
     max_drop: Promise | None = None
     right: str | None = None
+    flash: int | None = None
+    energy: list[Energy] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +216,8 @@ class Results(Strict):
     """A whole run. ``created``: ISO 8601. The dictionaries hold JSON values and are shown as they are.
 
     ``environment`` keeps the machine under ``machine``; ``method`` says how latency and accuracy were measured, the
-    ``latency`` by measurement. ``conditions``, by measurement: ``before``, ``after`` and the time ``taken`` (ISO 8601).
+    ``latency`` and ``energy`` by measurement. ``conditions``, by measurement: ``before``, ``after`` and the time
+    ``taken`` (ISO 8601).
     """
 
     name: str

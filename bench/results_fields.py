@@ -1,11 +1,29 @@
 """Every field of results.json in words, with its unit: the source of docs/results.md. A test keeps it complete.
 
-By class of :mod:`compress.bench.results`, field: (unit, meaning). Units: s, B (bytes), fraction (0 to 1), ratio, count.
+By class of :mod:`compress.bench.results`, field: (unit, meaning). Units: s, B (bytes), J, W, fraction (0 to 1), ratio,
+count.
 """
 
 from __future__ import annotations
 
 RATIO = "time(reference) / time(this): above 1 is faster"
+
+ENERGY = {
+    "sensor": ("", "which one; `none`, or `model` for a modelled figure"),
+    "source": ("", "what it sees and what it misses, in words"),
+    "measured": ("", "false for a modelled figure: watts that were given, by the time of an inference"),
+    "gross": ("J", "for an inference (of one sample): median of the windows, least and largest, as all of these"),
+    "net": ("J", "for an inference, the idle baseline taken off; null without one"),
+    "power": ("W", "under load"),
+    "idle": ("W", "at rest"),
+    "rails": ("J", "gross for an inference by rail, also those that the total does not count"),
+    "windows": ("count", "that were used"),
+    "windows_asked": ("count", "that were measured"),
+    "seconds": ("s", "of the shortest window"),
+    "resolution": ("J or W, s", "`step` of a reading, `interval` between two, `span` it is averaged over"),
+    "none": ("", "why there is no figure; null where there is one"),
+    "warnings": ("", "everything that went wrong, in words"),
+}
 
 FIELDS: dict[str, dict[str, tuple[str, str]]] = {
     "Results": {
@@ -18,7 +36,11 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
             "by measurement: the machine's state `before` and `after`, and the time `taken`; see below",
         ),
         "data": ("", "the data's name, licence, splits and fingerprints; see below"),
-        "method": ("", "how it was measured: `latency` by measurement, and `ratio`, `accuracy`, `memory` in words"),
+        "method": (
+            "",
+            "how it was measured: `latency` and, where asked for, `energy` by measurement, and `ratio`, `accuracy`, "
+            "`memory` in words",
+        ),
         "stages": ("", "list of StageRecord, in order of execution"),
         "variants": ("", "list of Variant: the rows of the table"),
         "verdicts": ("", "list of Verdict"),
@@ -54,9 +76,15 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
             "one bit a test sample in the data's order, set where the answer was right (`numpy.packbits`: the first "
             "sample is the highest bit of the first byte); with it two runs are compared in pairs",
         ),
+        "flash": (
+            "B",
+            "that the files take on a device, in blocks of 4096 bytes; the rest of its bundle comes on top "
+            "(`compress bundle` says it), and so do edge-runtime and its engine",
+        ),
+        "energy": ("", "list of Energy, one a sensor; empty unless the recipe asks for it (`measure.energy`)"),
     },
     "Latency": {
-        "p50": ("s", "median of all calls"),
+        "p50": ("s", "the typical call: the estimate that `interval` belongs to, over the medians of rounds"),
         "p90": ("s", "90th percentile of all calls"),
         "p99": ("s", "99th percentile of all calls"),
         "mean": ("s", "of all calls"),
@@ -65,14 +93,16 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
         "ratio_to_teacher": ("ratio", f"Interval; {RATIO}; the float teacher on the same runtime"),
         "ratio_to_torch": ("ratio", f"Interval; {RATIO}; the teacher in PyTorch"),
         "ratio_to_parent": ("ratio", f"Interval; {RATIO}; the step before"),
-        "interval": ("s", "Interval of the median, from how the rounds differ; null for fewer than 6 rounds"),
+        "interval": ("s", "Interval of `p50`, from how rounds or openings differ; null for fewer than 6 rounds"),
         "percentiles": ("s", "the 0th, 1st, ... 100th of all calls, for plots; may be empty"),
+        "p50_calls": ("s", "the median of all calls together; not `p50` where calls or openings have two speeds"),
     },
     "Memory": {
         "interpreter": ("B", "resident memory of a fresh process before the model is loaded"),
         "loaded": ("B", "after it is loaded"),
         "peak": ("B", "the most while it ran"),
     },
+    "Energy": ENERGY,
     "Accuracy": {
         "correct": ("count", "right answers"),
         "n": ("count", "test samples"),

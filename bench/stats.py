@@ -74,13 +74,14 @@ def summarize_latency(
 ) -> Latency:
     """Describe one variant's ``calls``: for every round an array of seconds a call.
 
-    The median is that of all calls. From ``MIN_ROUNDS`` rounds on it has an interval: that of the median of the block
-    medians, widened where needed to hold the median of all calls, so that there is one number for the typical call.
+    From ``MIN_ROUNDS`` rounds on the median is the typical block's (:func:`median_interval`), and the interval is its
+    own; with fewer it is that of the block medians, without one. The median of all calls is another quantity where
+    openings or calls have two speeds; it is kept by its name.
     """
     seconds = np.concatenate([np.asarray(block, dtype=np.float64) for block in calls])
     blocks = np.array([median(block) for block in calls])
-    p50 = median(seconds)
     interval = median_interval(blocks, placements) if len(blocks) >= MIN_ROUNDS else None
+    p50 = interval.value if interval else median(blocks)
     return Latency(
         p50=p50,
         p90=quantile(seconds, 0.90),
@@ -91,8 +92,9 @@ def summarize_latency(
         ratio_to_teacher=ratio_to_teacher,
         ratio_to_torch=ratio_to_torch,
         ratio_to_parent=ratio_to_parent,
-        interval=interval and Interval(p50, min(p50, interval.low), max(p50, interval.high)),
+        interval=interval,
         percentiles=tuple(np.quantile(seconds, np.linspace(0, 1, 101)).tolist()),
+        p50_calls=median(seconds),
     )
 
 
@@ -270,7 +272,7 @@ def widened(value: float, resampled: np.ndarray, course: np.ndarray, *, level: f
     their neighbours.
     """
     rounds = course.size
-    tail = NormalDist().cdf(-math.sqrt(rounds / (rounds - 1)) * _student(rounds - 1, level))
+    tail = NormalDist().cdf(-math.sqrt(rounds / (rounds - 1)) * student(rounds - 1, level))
     # The order statistics outside the tail: interpolating inwards would make the interval narrower than the tail says.
     low = float(np.quantile(resampled, tail, method="lower"))
     high = float(np.quantile(resampled, 1 - tail, method="higher"))
@@ -296,7 +298,7 @@ def _z(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def _student(freedom: int, level: float) -> float:
+def student(freedom: int, level: float) -> float:
     """Two-sided Student quantile, by Hill's asymptotic expansion in 1/freedom (Abramowitz & Stegun 26.7.5)."""
     z = _z(level)
     terms = (

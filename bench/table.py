@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -17,7 +18,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from compress.bench import words
+from compress.bench import energy_columns, words
 from compress.bench.csv_rows import csv_text
 from compress.bench.markdown import escape, pipes
 from compress.bench.results import Results, Variant, Verdict, places
@@ -25,6 +26,8 @@ from compress.bench.results import Results, Variant, Verdict, places
 INLINE_WIDTH = 116
 STACKED_WIDTH = 92
 TABLE_WIDTH = 80
+USUAL = 7
+"""Columns of every table before its last; the widths are theirs."""
 # Blue and orange differ for every common kind of colour blindness, and the words stand there anyway.
 STYLES = {"paid": "bold blue", "did not pay": "bold dark_orange", "cannot tell": "bold", "not measured": "dim"}
 MET_STYLES = {True: "bold blue", False: "bold dark_orange", None: "bold"}
@@ -40,7 +43,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class PlaceTable:
-    """One target and runtime: ``headings`` as (name, unit), a row of cells for every variant, and its verdicts."""
+    """One target and runtime: ``headings`` as (name, unit), a row of cells for every variant, and its verdicts.
+
+    ``notes``: what to know of the columns.
+    """
 
     title: str
     subtitle: str
@@ -48,6 +54,20 @@ class PlaceTable:
     rows: list[list[Cell]]
     verdicts: list[Verdict]
     missing: list[str | None]
+    notes: list[str]
+
+    def added(self, layout: Literal["folded", "stacked", "inline"]) -> int:
+        """Characters that the columns take which not every table has: with their intervals folded, below, or beside."""
+        total = 0
+        for index, (name, _) in list(enumerate(self.headings))[USUAL:-1]:
+            cells = [row[index] for row in self.rows]
+            widths = {
+                "folded": [len(cell.text) for cell in cells],
+                "stacked": [max(len(cell.text), len(cell.spread)) for cell in cells],
+                "inline": [len(f"{cell.text} {cell.spread}") for cell in cells],
+            }
+            total += 2 + max([*map(len, name.split()), *widths[layout]])
+        return total
 
     @property
     def reasons(self) -> list[tuple[str, str, str]]:
@@ -70,10 +90,11 @@ def place_tables(results: Results) -> list[PlaceTable]:
 
 def terminal(results: Results, width: int = 100) -> RenderableType:
     """A rich renderable for a terminal of ``width`` columns (50 at least; more where names are long)."""
-    render = _rich_table if width >= TABLE_WIDTH else _rich_lists
     parts: list[RenderableType] = []
     for place in place_tables(results):
-        parts += [Text(place.title, style="bold"), Text(place.subtitle, style="dim"), render(place, width)]
+        render = _rich_table if width - place.added("folded") >= TABLE_WIDTH else _rich_lists
+        said = [Text(line, style="dim") for line in (place.subtitle, *place.notes)]
+        parts += [Text(place.title, style="bold"), *said, render(place, width)]
         parts += [_rich_reasons(place.reasons)] if place.reasons else []
         parts += [Text()]
     if results.budget:
@@ -87,6 +108,7 @@ def markdown(results: Results) -> str:
     for place in place_tables(results):
         heads = [f"{name} ({unit})" if unit else name for name, unit in place.headings]
         lines += [f"### {escape(place.title)}", "", escape(place.subtitle), ""]
+        lines += [*(f"- {escape(note)}" for note in place.notes), ""] if place.notes else []
         lines += _pipes(heads, [[f"{cell.text} {cell.spread}".strip() for cell in row] for row in place.rows])
         lines += [""]
         lines += [f"- **{escape(stage)}: {word}.** {escape(reason)}" for stage, word, reason in place.reasons]
@@ -102,7 +124,7 @@ def as_csv(results: Results) -> str:
     verdicts = {(v.target, v.runtime, v.stage): v for v in results.verdicts}
     rows = []
     for variant in results.variants:
-        row = dict(_flat("", asdict(variant)))
+        row = dict(_flat("", asdict(variant))) | _energy(variant)
         verdict = verdicts.get((variant.target, variant.runtime, variant.stage))
         rows.append(row | {"verdict": verdict.verdict, "reason": verdict.reason} if verdict else row)
     return csv_text(rows)
@@ -130,7 +152,8 @@ def _place(variants: list[Variant], verdicts: Iterable[Verdict]) -> PlaceTable:
     size_scale, size_unit = words.unit_of_sizes(v.size for v in variants if v.size)
     headings = [
         ("Step", ""), ("Accuracy", "%"), ("Lost vs teacher", "points"), ("Median", time_unit),
-        ("Speed vs teacher", "x"), ("File", size_unit), ("Memory", "MB"), ("Did it pay?", ""),
+        ("Speed vs teacher", "x"), ("File", size_unit), ("Memory", "MB"),
+        *energy_columns.headings(variants), ("Did it pay?", ""),
     ]  # fmt: skip
     rows = []
     for v in variants:
@@ -145,12 +168,14 @@ def _place(variants: list[Variant], verdicts: Iterable[Verdict]) -> PlaceTable:
                 Cell(words.times(speed.value)[:-1], words.bracket(speed)) if speed else Cell(words.NO_VALUE),
                 Cell(words.digits(v.size / size_scale)) if v.size else Cell(words.NO_VALUE),
                 Cell(words.digits(v.memory.peak / 1e6)) if v.memory else Cell(words.NO_VALUE),
+                *(Cell(*shown) for shown in energy_columns.cells(v, variants)),
                 Cell("reference" if v.step == 0 else said.get(v.stage, words.NO_VALUE)),
             ]
         )
     subtitle = f"{first.threads} thread{'s' * (first.threads > 1)}, batch {first.batch}; brackets are 95 % intervals"
     missing = [v.not_measured for v in variants]
-    return PlaceTable(words.place(first.target, first.runtime), subtitle, headings, rows, here, missing)
+    notes = energy_columns.notes(variants)
+    return PlaceTable(words.place(first.target, first.runtime), subtitle, headings, rows, here, missing, notes)
 
 
 def _percent(value: float, spread, places: int = 2) -> Cell:
@@ -159,7 +184,8 @@ def _percent(value: float, spread, places: int = 2) -> Cell:
 
 
 def _rich_table(place: PlaceTable, width: int) -> Table:
-    inline, narrow = width >= INLINE_WIDTH, width < STACKED_WIDTH
+    inline = width - place.added("inline") >= INLINE_WIDTH
+    narrow = width - place.added("stacked") < STACKED_WIDTH
     table = Table(box=SIMPLE_HEAD, padding=(0, 0) if narrow else (0, 1), pad_edge=False, show_edge=False)
     last = len(place.headings) - 1
     for index, (name, unit) in enumerate(place.headings):
@@ -186,7 +212,7 @@ def _rich_lists(place: PlaceTable, width: int) -> RenderableType:
         lists.add_row(Text(row[0].text, style="bold"), Text(row[-1].text, style=STYLES.get(row[-1].text, "")))
         for (name, unit), cell in list(zip(place.headings, row, strict=True))[1:-1]:
             if cell.text != words.NO_VALUE:
-                lists.add_row(f"  {name}, {unit}", _rich_cell(cell, inline=True, split=False))
+                lists.add_row(f"  {name}, {unit}" if unit else f"  {name}", _rich_cell(cell, inline=True, split=False))
     return Padding(lists, (1, 0, 0, 1))
 
 
@@ -217,11 +243,22 @@ def _pipes(heads: list[str], rows: list[list[str]]) -> list[str]:
     return pipes(heads, rows, left=(0, len(heads) - 1))
 
 
+def _energy(variant: Variant) -> dict[str, object]:
+    """What each sensor says, by its name as in a benchmark's CSV; or why there is none."""
+    row: dict[str, object] = {}
+    for energy in variant.energy:
+        name = f"energy.{energy.sensor}{'' if energy.measured else ' (modelled)'}"
+        figures = {what: getattr(energy, what) for what in ("gross", "net", "power", "idle")}
+        row |= dict(_flat(name, {what: asdict(of) for what, of in figures.items() if of}))
+        row |= {name: energy.none} if energy.none else {}
+    return row
+
+
 def _flat(prefix: str, value: object) -> Iterable[tuple[str, object]]:
-    """(path, scalar) of nested dicts. What is a curve or a bit a sample is left out: it is no column."""
+    """(path, scalar) of nested dicts. What is a curve, a bit a sample or a list is left out: it is no column."""
     if isinstance(value, dict):
         for key, item in value.items():
-            if key not in ("percentiles", "right"):
+            if key not in ("percentiles", "right", "energy"):
                 yield from _flat(f"{prefix}.{key}" if prefix else key, item)
     elif value is not None:
         yield prefix, value

@@ -9,7 +9,11 @@ from compress.bench.results import Interval, PairedDifference, Variant
 
 NO_VALUE = "–"
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+_JOULES = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
+_COUNTS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
+LEAST, MOST = 0.01, 10_000
+"""What numbers of a column, in its one unit, should lie between."""
 
 
 def digits(value: float, significant: int = 3) -> str:
@@ -27,6 +31,11 @@ def seconds(value: float) -> str:
 def size(value: float) -> str:
     """Bytes in powers of a thousand: ``1234567`` is ``1.23 MB``."""
     return _scaled(value, _SIZES)
+
+
+def joules(value: float) -> str:
+    """``0.00123`` is ``1.23 mJ``."""
+    return _scaled(value, _JOULES)
 
 
 def hertz(value: float) -> str:
@@ -97,14 +106,45 @@ def _factor(value: float) -> str:
     return digits(value, 2 if value < 1 else 3)
 
 
+def grouped(value: float) -> str:
+    """``1,234`` or ``12.3``: three digits at least."""
+    return f"{value:,.0f}" if value >= 1000 else digits(value)
+
+
 def unit_of_times(values: Iterable[float]) -> tuple[float, str]:
     """(scale, name) of the unit in which a column of seconds reads best."""
-    return _unit(max(values, default=1e-3), _TIMES)
+    return _unit_of_largest(values, _TIMES)
 
 
 def unit_of_sizes(values: Iterable[float]) -> tuple[float, str]:
-    """(scale, name) of the unit in which a column of bytes reads best."""
-    return _unit(min(values, default=1e3), _SIZES)
+    """(scale, name) of the unit in which a column of bytes reads best: that of the smallest, which files are made to
+    be; a larger one where the largest would need five digits before its point, and the smallest still has some."""
+    known = [value for value in values if value] or [1e3]
+    index = _SIZES.index(_unit(min(known), _SIZES))
+    while index and max(known) >= MOST * _SIZES[index][0] and min(known) >= LEAST * _SIZES[index - 1][0]:
+        index -= 1
+    return _SIZES[index]
+
+
+def unit_of_joules(values: Iterable[float]) -> tuple[float, str]:
+    """(scale, name) of the unit in which a column of joules reads best."""
+    return _unit_of_largest(values, _JOULES)
+
+
+def unit_of_counts(values: Iterable[float]) -> tuple[float, str]:
+    """(scale, prefix) in which a column of large counts, such as of multiplications, reads best."""
+    return _unit_of_largest(values, _COUNTS)
+
+
+def _unit_of_largest(values: Iterable[float], units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
+    """The largest's unit, or the first below it in which the smallest is no string of zeros."""
+    known = [abs(value) for value in values if value]
+    if not known:
+        return units[1]
+    index = units.index(_unit(max(known), units))
+    while index + 1 < len(units) and min(known) < LEAST * units[index][0]:
+        index += 1
+    return units[index]
 
 
 def _unit(value: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:

@@ -14,20 +14,32 @@ from typing import Any
 
 import numpy as np
 
-from compress.bench import stats
+from compress.bench import energy, stats
 from compress.bench.budget import check_budget
-from compress.bench.results import Accuracy, Coverage, Interval, Latency, Memory, Promise, Results, StageRecord, Variant
+from compress.bench.results import (
+    Accuracy,
+    Coverage,
+    Energy,
+    Interval,
+    Latency,
+    Memory,
+    Promise,
+    Results,
+    StageRecord,
+    Variant,
+)
 from compress.bench.right import pack
 from compress.bench.verdict import judge, judge_students
 from compress.compare.agreement import agreement
 from compress.data.dataset import SPLITS, Dataset
 from compress.packages import version
-from compress.plan import Plan, VariantPlan
+from compress.plan import REFERENCES, Plan, VariantPlan
 from compress.recipe import Recipe
 from compress.store import Artifact
 from edge_runtime import machine
+from edge_runtime.bundle import flash
 
-MODEL_SUFFIXES = (".onnx", ".xml", ".bin", ".tflite", ".safetensors")
+MODEL_SUFFIXES = (".onnx", ".xml", ".bin", ".tflite", ".pt2", ".safetensors")
 LIBRARIES = ("compress", "edge-runtime", "numpy", "torch", "torch-pruning", "onnx", "onnxruntime", "openvino", "nncf")
 LIBRARIES += ("torchao", "ai-edge-litert", "ai-edge-quantizer")
 
@@ -62,7 +74,6 @@ class Answer:
         )
 
     def _row(self, plan: VariantPlan) -> Variant:
-        file = self._artifacts[plan.file]
         row = Variant(
             id=plan.id,
             stage=plan.stage,
@@ -71,20 +82,17 @@ class Answer:
             target=plan.target,
             runtime=plan.runtime,
             precision=plan.precision,
-            size=_size(file),
-            params=file.meta["params"],
-            macs=file.meta["macs"],
             threads=self._recipe.measure.threads,
             batch=self._recipe.measure.batch,
             not_measured=plan.not_measured,
-            coverage=_coverage(file),
-            max_drop=(promise := file.meta.get("max_drop")) and Promise(**promise),
+            **(_told(self._artifacts[plan.file]) if plan.file else {}),
         )
         if plan.not_measured:
             return row
         row = replace(row, accuracy=self._accuracy(plan), agreement=self._agreement(plan))
         row = replace(row, right=pack(self._classes(plan) == self._data.test.labels))
-        return replace(row, latency=self._latency(plan), memory=self._memory(plan))
+        latency = self._latency(plan)
+        return replace(row, latency=latency, memory=self._memory(plan), energy=self._energy(plan, latency))
 
     def _accuracy(self, plan: VariantPlan) -> Accuracy:
         teacher, parent = self._teacher_of(plan), self._parent_of(plan)
@@ -125,6 +133,17 @@ class Answer:
     def _memory(self, plan: VariantPlan) -> Memory | None:
         found = self._artifacts[plan.measure].meta["memory"].get(_name(plan))
         return found and Memory(**found)
+
+    def _energy(self, plan: VariantPlan, latency: Latency) -> list[Energy]:
+        """What the sensors said, or why there is none; and what was modelled, of the same time as in a benchmark."""
+        measured, watts = self._artifacts[plan.measure].meta.get("energy"), self._recipe.measure.model_energy
+        found = []
+        if measured:
+            answers = measured.get("energies", {}).get(_name(plan), ())
+            found = [energy.sensed(answer) for answer in answers] or [energy.absent(measured["none"])]
+        if watts:
+            found.append(energy.modelled(watts, latency.mean / self._recipe.measure.batch))
+        return [Energy(**fields) for fields in found]
 
     def _teacher_of(self, plan: VariantPlan) -> VariantPlan | None:
         same = (p for p in self._plan.variants if (p.target, p.runtime) == (plan.target, plan.runtime))
@@ -171,6 +190,8 @@ class Answer:
         return {label: found for label, found in self._artifacts.items() if found.kind == "measure"}
 
     def _method(self) -> dict[str, Any]:
+        energies = {label: _energy_method(found) for label, found in self._measurements().items()}
+        told = {label: method for label, method in energies.items() if method}
         return {
             "latency": {label: found.meta["method"] for label, found in self._measurements().items()},
             "ratio": "paired ratios of block medians; the median of the rounds of each opening of the models, over the "
@@ -178,12 +199,31 @@ class Answer:
             "accuracy": "whole test split, once, through the session of the row; Wilson interval; "
             "differences paired, Tango interval and exact McNemar",
             "memory": "resident set of a fresh process for each row",
-        }
+        } | ({"energy": told} if told else {})
 
 
 def _name(plan: VariantPlan) -> str:
     """The name under which a row was timed: the PyTorch teacher takes part in every measurement as the reference."""
-    return "torch" if plan.runtime == "pytorch" else plan.id
+    return "torch" if plan.runtime in REFERENCES else plan.id
+
+
+def _energy_method(measurement: Artifact) -> dict[str, Any]:
+    """Without what the rows say themselves."""
+    method = measurement.meta.get("energy", {}).get("method", {})
+    return {key: value for key, value in method.items() if key not in ("variants", "sensors")}
+
+
+def _told(file: Artifact) -> dict[str, Any]:
+    """What a model's file says of a row."""
+    promise = file.meta.get("max_drop")
+    return {
+        "size": sum(_sizes(file)),
+        "flash": flash.blocks(_sizes(file)),
+        "params": file.meta["params"],
+        "macs": file.meta["macs"],
+        "coverage": _coverage(file),
+        "max_drop": promise and Promise(**promise),
+    }
 
 
 def _coverage(file: Artifact) -> Coverage | None:
@@ -202,9 +242,9 @@ def _ratio(reference: list[np.ndarray], other: list[np.ndarray], placements: np.
     return stats.ratio_interval(*medians, placements)
 
 
-def _size(artifact: Artifact) -> int:
-    """Bytes that travel to the device: the model's files."""
-    return sum(record.size for name, record in artifact.files.items() if Path(name).suffix in MODEL_SUFFIXES)
+def _sizes(artifact: Artifact) -> list[int]:
+    """Bytes of the model's files, which travel to the device."""
+    return [record.size for name, record in artifact.files.items() if Path(name).suffix in MODEL_SUFFIXES]
 
 
 def _environment(here: machine.Machine) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from compress.errors import RecipeError, StoreError
 from compress.models.spec import load
 from compress.plan import FORMATS, Facts, Plan, Step, plan
 from compress.progress import Emit, Event
+from compress.quantize import METHODS
 from compress.quantize.job import Job
 from compress.quantize.layers import sensitivity
 from compress.recipe import Quantize, Recipe
@@ -32,7 +33,7 @@ def rank_run(recipe: Recipe, store: Store, emit: Emit, *, samples: int, rounds: 
     steps = plan(recipe, Facts(context.data.fingerprint))
     targets = {}
     for row in steps.variants:
-        if row.measure and row.runtime in FORMATS:
+        if row.measure and row.runtime in METHODS["static"].runtimes:
             targets.setdefault(row.runtime, row.target)
     if not targets:
         reasons = "; ".join(sorted({row.not_measured for row in steps.variants if row.not_measured}))

@@ -27,7 +27,16 @@ from compress.store import Store
 from compress.targets.scheme import Scheme, scheme
 from compress.targets.target import Target, load_target
 
-FORMATS = {"onnxruntime": "onnx", "openvino": "openvino", "tensorrt": "onnx", "litert": "litert"}
+FORMATS = {
+    "onnxruntime": "onnx", "openvino": "openvino", "tensorrt": "onnx", "litert": "litert", "onnxruntime-cuda": "onnx",
+    "aotinductor": "aotinductor", "aotinductor-graph": "aotinductor",
+}  # fmt: skip
+PACKAGES = {"aotinductor": "cpu", "aotinductor-cuda": "cuda"}
+"""Native code, compiled on the machine that runs it: what such files are called, and the kind of device each is for."""
+REFERENCES = ("pytorch", "pytorch-cuda")
+"""Runtimes of the PyTorch teacher, which takes part in every measurement: on the processor, or where the others run."""
+SHARING = ("tensorrt", "onnxruntime-cuda", "aotinductor-graph", "pytorch-cuda")
+"""Runtimes that read what is another's file too; each answers for itself."""
 Settings = TypeVar("Settings", bound=BaseModel)
 
 __all__ = ["Facts", "Plan", "Step", "VariantPlan", "plan"]
@@ -65,7 +74,8 @@ class VariantPlan:
     """One row of the answer: a model on a target and runtime.
 
     ``parent``: id of the row one stage before. ``file``, ``evaluate`` and ``measure`` are labels of steps; where this
-    machine cannot stand for the target, the last two are None and ``not_measured`` says why.
+    machine cannot stand for the target, the last two are None and ``not_measured`` says why. So is ``file`` where it
+    could be made on the target alone.
     """
 
     id: str
@@ -75,7 +85,7 @@ class VariantPlan:
     target: str
     runtime: str
     precision: str
-    file: str
+    file: str | None
     evaluate: str | None
     measure: str | None
     not_measured: str | None
@@ -100,11 +110,12 @@ def plan(recipe: Recipe, facts: Facts | None = None) -> Plan:
 
 @dataclass(frozen=True)
 class _Place:
-    """A target of the recipe with the runtimes to build for; ``obstacle``: why this machine cannot stand for it."""
+    """A target of the recipe with the runtimes to build for; ``obstacles``: why this machine cannot stand for it, for
+    each runtime that cannot be measured here."""
 
     target: Target
     runtimes: tuple[str, ...]
-    obstacle: str | None
+    obstacles: dict[str, str]
 
     @classmethod
     def of(cls, recipe: Recipe, choice: TargetChoice, facts: Facts) -> _Place:
@@ -112,10 +123,28 @@ class _Place:
         built = [runtime for runtime in target.runtimes if runtime in RUNTIMES]
         runtimes = choice.runtimes or [runtime for runtime in built if runtime not in ON_REQUEST]
         measurable, reason = target.measurable_here(facts.machine)
-        # On a GPU's machine everything may be there but the GPU's own engine, which its owner may not want.
-        if measurable and (missing := target.missing_here(runtimes)):
-            measurable, reason = False, f"{missing} is not installed here: python -m pip install {missing}"
-        return cls(target, tuple(runtimes), None if measurable else reason)
+        # On a GPU's machine everything may be there but one of the GPU's engines, which its owner may not want.
+        found = {runtime: target.missing_here(runtime) if measurable else reason for runtime in runtimes}
+        return cls(target, tuple(runtimes), {runtime: why for runtime, why in found.items() if why})
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The runtimes that can be measured here."""
+        return tuple(runtime for runtime in self.runtimes if runtime not in self.obstacles)
+
+    def written(self, runtime: str) -> str | None:
+        """What the runtime's files are called among a network's exports; None where they cannot be made here."""
+        name = FORMATS[runtime]
+        if name not in PACKAGES:
+            return name
+        if runtime in self.obstacles:
+            return None
+        return f"{name}-cuda" if runtime in self.target.on_gpu else name
+
+    def reference(self, runtime: str) -> str:
+        """How the PyTorch teacher runs beside ``runtime``."""
+        on_gpu = runtime in self.target.on_gpu and "pytorch-cuda" in self.target.on_gpu
+        return "pytorch-cuda" if on_gpu and not self.target.missing_here("pytorch-cuda") else "pytorch"
 
 
 class _Planner:
@@ -123,7 +152,7 @@ class _Planner:
         self._recipe, self._facts = recipe, facts
         self._steps: dict[str, Step] = {}
         self._places = [_Place.of(recipe, choice, facts) for choice in recipe.targets]
-        self._runtimes = [runtime for runtime in FORMATS if any(runtime in p.runtimes for p in self._places)]
+        self._wanted = {place.written(runtime) for place in self._places for runtime in place.runtimes}
         self._networks: list[str] = []  # labels of the steps that give a network, in order
         self._alternatives = [(i, stage.quantize) for i, stage in enumerate(recipe.stages) if stage.quantize]
         self._has_torch = recipe.teacher.onnx is None
@@ -139,7 +168,7 @@ class _Planner:
         for file, runtime in dict.fromkeys((v.file, v.runtime) for v in variants if v.evaluate):
             self._evaluate(file, runtime)
         for place in self._places:
-            for runtime in place.runtimes if place.obstacle is None else ():
+            for runtime in place.measured:
                 self._measure(place, runtime, [v for v in variants if v.target == place.target.name])
         found = {label: label for label, step in self._steps.items() if step.kind in ("evaluate", "measure")}
         self._add(Step("report", "report", found, {}, "tables, verdicts and the budget", stored=False))
@@ -178,42 +207,48 @@ class _Planner:
 
     def _exports(self, network: str) -> None:
         self._networks.append(network)
-        wanted = {FORMATS[runtime] for runtime in self._runtimes}
         self._export(network, "onnx", network)
-        if "openvino" in wanted:
+        if "openvino" in self._wanted:
             self._export(network, "openvino", f"{network}/onnx")
-        if "litert" in wanted:
+        if "litert" in self._wanted:
             self._export(network, "litert", network, converter=keys.content(isolated.LISTS / "litert.txt"))
+        for name in [name for name in PACKAGES if name in self._wanted]:
+            self._export(network, name, network, self._facts.identity(), device=PACKAGES[name])
 
-    def _export(self, network: str, name: str, source: str, **settings: str) -> None:
+    def _export(
+        self, network: str, name: str, source: str, facts: dict[str, Any] | None = None, **settings: str
+    ) -> None:
         told = words.export(network, name)
         where = f"{self._steps[network].where}, written for {name}"
-        label, settings = f"{network}/{name}", {"format": name, **settings}
-        self._add(Step(label, "export", {"model": source}, settings, *told, where=where))
+        label, settings = f"{network}/{name}", {"format": name.removesuffix("-cuda"), **settings}
+        self._add(Step(label, "export", {"model": source}, settings, *told, where=where, facts=facts or {}))
 
     def _rows(self, place: _Place) -> list[VariantPlan]:
         """The rows of one target. PyTorch's teacher is one where the target is measured: the reference."""
         rows = []
-        if place.obstacle is None and self._has_torch:
-            rows.append(self._row(place, "pytorch", "teacher", 0, None, "teacher", place.runtimes[0]))
+        if place.measured and self._has_torch:
+            group = place.measured[0]
+            rows.append(self._row(place, place.reference(group), "teacher", 0, None, "teacher", group))
         for runtime in place.runtimes:
-            parent = None
+            parent, written = None, place.written(runtime)
             for order, network in enumerate(self._networks):
-                rows.append(self._row(place, runtime, network, order, parent, f"{network}/{FORMATS[runtime]}", runtime))
+                file = written and f"{network}/{written}"
+                rows.append(self._row(place, runtime, network, order, parent, file, runtime))
                 parent = rows[-1].id
             for index, (number, settings) in enumerate(self._alternatives):
                 name = f"quantize-{index + 1}" if index else "quantize"
                 where = f"stages.{number}.quantize ({settings.to})"
-                file = self._quantize(name, where, settings, place, runtime)
+                file = written and self._quantize(name, where, settings, place, runtime)
                 row = self._row(place, runtime, name, len(self._networks) + index, parent, file, runtime)
                 rows.append(replace(row, precision=words.precision(settings)))
         return rows
 
     def _row(
-        self, place: _Place, runtime: str, stage: str, order: int, parent: str | None, file: str, group: str
+        self, place: _Place, runtime: str, stage: str, order: int, parent: str | None, file: str | None, group: str
     ) -> VariantPlan:
-        target = place.target.name
-        measure = f"measure/{target}/{group}" if place.obstacle is None else None
+        target, obstacle = place.target.name, place.obstacles.get(group)
+        if file is None:
+            obstacle = f"{obstacle}; a package is compiled where it runs, so there is no file either"
         return VariantPlan(
             id=f"{stage}/{target}/{runtime}",
             stage=stage,
@@ -223,14 +258,16 @@ class _Planner:
             runtime=runtime,
             precision="fp32",
             file=file,
-            evaluate=f"evaluate/{file}" if place.obstacle is None else None,
-            measure=measure,
-            not_measured=place.obstacle,
+            evaluate=None if obstacle else _evaluation(file, runtime),
+            measure=None if obstacle else f"measure/{target}/{group}",
+            not_measured=obstacle,
         )
 
     def _quantize(self, name: str, where: str, settings: Quantize, place: _Place, runtime: str) -> str:
         """Add the step that makes this file, unless another target has the same one; return its label."""
         asked = method(settings)
+        if place.written(runtime) in PACKAGES:
+            return self._quantize_package(name, where, settings, place, runtime)
         if not asked.integer:
             return self._quantize_step(f"{name}/{runtime}/{settings.to}", where, settings, runtime, None)
         forced = settings.scheme.model_dump() if settings.scheme else {}
@@ -239,7 +276,7 @@ class _Planner:
         if asked.measures or settings.max_drop is not None:
             # What pays is found out on the target: the file, or what is told of it, is no other target's.
             label += f"/{place.target.name}"
-            here = self._facts.identity() if place.obstacle is None else {}
+            here = self._facts.identity() if runtime not in place.obstacles else {}
         trained = None
         if asked.trains and runtime == "openvino":  # one training for both: OpenVINO reads the trained ONNX file
             twin = replace(chosen, runtime="onnxruntime")
@@ -264,6 +301,7 @@ class _Planner:
         else:
             inputs = {"model": f"{network}/{FORMATS[runtime]}", "onnx": f"{network}/onnx"}
             inputs |= {"network": network, "teacher": "teacher"} if method(settings).trains else {}
+            inputs |= {"network": network} if runtime in method(settings).rewrites else {}
         told = words.quantize(settings, runtime, chosen and chosen.name, self._facts.samples)
         dumped = settings.model_dump(mode="json") | {"runtime": runtime, "measurable": bool(here)}
         # The scheme in full, not its name: the file changes with what the name stands for.
@@ -273,8 +311,20 @@ class _Planner:
             self._add(Step(label, "quantize", inputs, dumped, *told, where=where, facts=here or {}))
         return label
 
+    def _quantize_package(self, name: str, where: str, settings: Quantize, place: _Place, runtime: str) -> str:
+        """Add the step that compiles the network in another number format; one for both sessions of packages."""
+        network, written = self._networks[-1], place.written(runtime)
+        label = f"{name}/{written}/{settings.to}"
+        if label not in self._steps:
+            inputs = {"model": f"{network}/{written}", "onnx": f"{network}/onnx", "network": network}
+            dumped = settings.model_dump(mode="json") | {"runtime": FORMATS[runtime], "device": PACKAGES[written]}
+            told = words.quantize(settings, FORMATS[runtime], None, self._facts.samples)
+            where, facts = f"{where}, {runtime}", self._facts.identity()
+            self._add(Step(label, "quantize", inputs, dumped, *told, where=where, facts=facts))
+        return label
+
     def _evaluate(self, file: str, runtime: str) -> None:
-        label = f"evaluate/{file}"
+        label = _evaluation(file, runtime)
         if label not in self._steps:
             told = words.evaluate(runtime, self._facts.samples)
             where, facts = f"{self._steps[file].where}, evaluated", self._facts.instructions()
@@ -284,8 +334,10 @@ class _Planner:
         label = f"measure/{place.target.name}/{runtime}"
         inputs = {"torch": "teacher"} if self._has_torch else {}
         inputs |= {row.id: row.file for row in rows if row.runtime == runtime}
-        settings = self._recipe.measure.model_dump(mode="json") | {"runtime": runtime, "seed": self._recipe.seed}
-        told = words.measure(len(inputs), self._recipe.measure.seconds)
+        settings = keys.measurement(self._recipe.measure) | {"runtime": runtime, "seed": self._recipe.seed}
+        if (reference := place.reference(runtime)) != "pytorch":
+            settings["reference"] = reference
+        told = words.measure(len(inputs), self._recipe.measure)
         where = f"measure, {place.target.name}, {runtime}"
         self._add(Step(label, "measure", inputs, settings, *told, where=where, facts=self._facts.identity()))
 
@@ -298,3 +350,8 @@ class _Planner:
             versions = keys.libraries(step.kind, step.settings.get("runtime") or step.settings.get("format") or "")
             step = replace(step, key=Store.key(step.kind, keys.VERSIONS[step.kind], settings, inputs, versions))
         self._steps[step.label] = step
+
+
+def _evaluation(file: str, runtime: str) -> str:
+    """Label of the step in which ``runtime`` answers from ``file``."""
+    return f"evaluate/{file}/{runtime}" if runtime in SHARING else f"evaluate/{file}"

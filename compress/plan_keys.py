@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import compress
 from compress.digest import digest, file_digest
+from compress.energy import sensors_here
 from compress.packages import version
+from compress.recipe import Measure
 from compress.recipe_names import own_code
 from edge_runtime.machine import Machine, detect
 
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     from onnx import TensorProto
 
 # Raise a kind's number whenever its code changes what it makes from the same inputs.
-VERSIONS = {"teacher": 1, "prune": 1, "distill": 1, "export": 3, "quantize": 5, "evaluate": 1, "measure": 3}
+VERSIONS = {"teacher": 1, "prune": 1, "distill": 1, "export": 3, "quantize": 5, "evaluate": 1, "measure": 4}
 SAVED_WEIGHTS, SAVED_SPEC = "model.safetensors", "model.json"  # as in compress.models.spec, which needs torch
 TORCH = ("torch", "numpy", "safetensors")
+COMPILER = ("torch", "triton")
+"""Of packages: PyTorch writes C++ for a processor, and Triton's language for a GPU."""
 LIBRARIES = {
     "teacher": TORCH,
     "prune": (*TORCH, "torch-pruning"),
@@ -29,7 +33,7 @@ LIBRARIES = {
     "export/openvino": ("openvino",),
     "quantize/onnxruntime": ("onnxruntime", "onnx", "numpy", "torch", "torchao"),
     "export/litert": ("torch", "ai-edge-litert"),
-    "quantize/tensorrt": ("onnxruntime", "onnx", "numpy", "torch", "torchao"),
+    "quantize/tensorrt": ("onnxruntime", "onnx", "onnxscript", "numpy", "torch", "torchao"),
     "quantize/litert": ("ai-edge-quantizer", "ai-edge-litert", "numpy"),
     "quantize/openvino": ("openvino", "nncf", "onnxruntime", "onnx", "numpy"),
     "evaluate/pytorch": TORCH,
@@ -39,6 +43,15 @@ LIBRARIES = {
     "measure/litert": ("ai-edge-litert", "torch", "edge-runtime"),
     "measure/onnxruntime": ("onnxruntime", "torch", "edge-runtime"),
     "measure/openvino": ("openvino", "torch", "edge-runtime"),
+    "evaluate/tensorrt": ("tensorrt",),
+    "measure/tensorrt": ("tensorrt", "torch", "edge-runtime"),
+    "evaluate/onnxruntime-cuda": ("onnxruntime-gpu",),
+    "measure/onnxruntime-cuda": ("onnxruntime-gpu", "torch", "edge-runtime"),
+    "export/aotinductor": COMPILER,
+    "quantize/onnxruntime-cuda": ("torch", "onnx", "onnxscript", "onnxruntime"),
+    "quantize/aotinductor": (*COMPILER, "onnxruntime", "onnx"),
+    "evaluate/aotinductor": ("torch",),
+    "measure/aotinductor": ("torch", "edge-runtime"),
 }
 
 
@@ -58,7 +71,17 @@ class Facts:
     def identity(self) -> dict[str, Any]:
         """What of the machine decides how fast it computes them."""
         here = self.machine
-        return self.instructions() | {"cpu": here.cpu, "cores": here.cores, "model": here.model, "memory": here.memory}
+        found = self.instructions() | {"cpu": here.cpu, "cores": here.cores, "model": here.model, "memory": here.memory}
+        return found | ({"gpu": list(here.gpu)} if here.gpu else {})
+
+
+def measurement(settings: Measure) -> dict[str, Any]:
+    """What of a recipe's ``measure`` decides what is measured. Energy counts where it is asked for, with the sensors
+    that can be read now; what is modelled is made of the times, and needs no other measurement."""
+    plain = settings.model_dump(mode="json", exclude={"energy", "meters", "model_energy"})
+    if not settings.measures_energy:
+        return plain
+    return plain | {"energy": True, "meters": settings.meters, "sensors": sensors_here(settings)}
 
 
 def libraries(kind: str, variant: str) -> dict[str, str]:
@@ -66,7 +89,7 @@ def libraries(kind: str, variant: str) -> dict[str, str]:
 
     A plan can be made where it cannot be run.
     """
-    names = LIBRARIES.get(kind) or LIBRARIES.get(f"{kind}/{variant}", ())
+    names = LIBRARIES.get(kind) or LIBRARIES.get(f"{kind}/{variant.removesuffix('-graph')}", ())
     return {"compress": compress.__version__} | {name: version(name) or "not installed" for name in names}
 
 
@@ -80,11 +103,19 @@ def content(path: Path) -> str:
 
 
 def beside(path: Path) -> list[str]:
-    """Names of the files without which a model's file is not whole: ONNX external data, a saved model's description."""
+    """Names, from its folder, of the files without which a model's file is not whole: ONNX external data, an IR's
+    weights, a saved model's description. Engines refuse data outside of that folder, and so it is none of them."""
     names = {SAVED_SPEC} if path.name == SAVED_WEIGHTS else set()
+    if path.suffix == ".xml":
+        names = {path.with_suffix(".bin").name}
     if path.suffix == ".onnx":
-        names = {entry.value for t in _tensors(path) for entry in t.external_data if entry.key == "location"}
+        places = (entry.value for t in _tensors(path) for entry in t.external_data if entry.key == "location")
+        names = {PurePosixPath(place).as_posix() for place in places if place and not _outside(place)}
     return sorted(name for name in names if (path.parent / name).is_file())
+
+
+def _outside(place: str) -> bool:
+    return PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts
 
 
 def _tensors(path: Path) -> Iterator[TensorProto]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from compress import energy
 from compress.bench.words import counted
+from compress.progress import duration
 from compress.quantize import method
-from compress.recipe import Distill, Prune, Quantize, QuantTraining, Teacher, Training
+from compress.recipe import Distill, Measure, Prune, Quantize, QuantTraining, Teacher, Training
 
 Samples = dict[str, int] | None
+ENGINES = {"onnx": "ONNX", "openvino": "OpenVINO", "litert": "LiteRT", "aotinductor": "AOTInductor"}
+ENGINES |= {"aotinductor-cuda": "AOTInductor on the GPU"}
+"""What people call the formats."""
 
 
 def teacher(settings: Teacher, samples: Samples) -> tuple[str, str]:
@@ -37,7 +42,7 @@ def distill(settings: Distill, samples: Samples, current: str) -> tuple[str, str
 
 
 def export(name: str, to: str) -> tuple[str, str]:
-    return f"write '{name}' for { {'onnx': 'ONNX', 'openvino': 'OpenVINO', 'litert': 'LiteRT'}[to] }", ""
+    return f"write '{name}' for {ENGINES[to]}", ""
 
 
 def quantize(settings: Quantize, runtime: str, scheme: str | None, samples: Samples) -> tuple[str, str]:
@@ -72,8 +77,12 @@ def evaluate(runtime: str, samples: Samples) -> tuple[str, str]:
     return f"answers on the test split, by {runtime}", f"{samples['test']:,} samples" if samples else ""
 
 
-def measure(models: int, seconds: float) -> tuple[str, str]:
-    return f"latency of {models} models, interleaved; peak memory of each", f"up to {seconds:g} s"
+def measure(models: int, settings: Measure) -> tuple[str, str]:
+    what, work = f"latency of {models} models, interleaved; peak memory of each", f"up to {settings.seconds:g} s"
+    if settings.measures_energy:
+        what += "; energy, where there is a sensor"
+        work += f", and energy {duration(energy.seconds(models))}"
+    return what, work
 
 
 def training(settings: Training, samples: Samples) -> str:

@@ -28,9 +28,10 @@ from pydantic_core import CoreSchema
 from compress.quantities import Duration, Factor, Fraction, Size
 from compress.recipe_names import ARCHITECTURES, SOURCES, located
 
-RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "litert")
-ON_REQUEST = ("litert",)
-"""Runtimes that are built for only where a recipe names them: the converter is an environment of its own."""
+RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "litert", "onnxruntime-cuda", "aotinductor", "aotinductor-graph")
+ON_REQUEST = ("litert", "onnxruntime-cuda", "aotinductor", "aotinductor-graph")
+"""Runtimes that are built for only where a recipe names them: they want a converter, a compiler or a package of their
+own, and no int8 file can be written for the last three."""
 STAGES = ("prune", "distill", "quantize")
 # `package.module:callable`: the user's own code, importable from the working folder or the recipe's folder.
 CALLABLE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
@@ -272,7 +273,9 @@ class TargetChoice(_Model):
     name: Text = Field(
         description="as in `compress targets`, or this-machine, or a YAML file of your own relative to the recipe"
     )
-    runtimes: tuple[Text, ...] | None = Field(None, min_length=1, description="null: all the target has, except litert")
+    runtimes: tuple[Text, ...] | None = Field(
+        None, min_length=1, description=f"null: all the target has, except {', '.join(ON_REQUEST)}"
+    )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -291,6 +294,27 @@ class Measure(_Model):
     batch: int = Field(1, ge=1, le=65_536, description="samples in one call")
     rounds: int = Field(40, ge=6, le=100_000, description="each round runs every variant once, as a block of calls")
     seconds: Duration = Field(20.0, description="upper bound for each group of variants compared")
+    energy: bool = Field(
+        False,
+        description="energy of a sample too, by the sensors found (docs/energy.md): for each group of variants half a "
+        "minute of rest, then five windows of 10 s a variant",
+    )
+    meters: list[str] = Field(
+        [],
+        description="external meters to read besides, as `compress bench --meter` takes them (docs/energy.md); with "
+        "one, energy is measured",
+    )
+    model_energy: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="watts: also model energy, marked as modelled: so many watts by the time of a sample",
+    )
+
+    @property
+    def measures_energy(self) -> bool:
+        """Whether sensors are read."""
+        return self.energy or bool(self.meters)
 
 
 class Budget(_Model):

@@ -19,7 +19,15 @@ from compress.quantize import method
 from compress.recipe import CALLABLE, ON_REQUEST, RUNTIMES, Quantize, Recipe, Teacher
 from compress.recipe_names import ARCHITECTURES, CHECKPOINTS, SOURCES, own_code, unknown_arguments, unknown_options
 from compress.suggest import did_you_mean
+from edge_runtime.errors import MeterError
 
+WRITTEN_FROM_PYTORCH = ("litert", "aotinductor", "aotinductor-graph")
+FLOAT_ONLY = {
+    "aotinductor": ". A package computes in floats: its steps are fp16 and bf16",
+    "aotinductor-graph": ". A package computes in floats: its steps are fp16 and bf16",
+    "onnxruntime-cuda": ". The CUDA provider has no int8 kernels to gain by: its step is fp16",
+}
+"""What to say of runtimes for which there is no int8."""
 TEACHERS = ("checkpoint", "huggingface", "onnx", "train")
 # What data.path is, for the sources that do not take both.
 PATHS = {
@@ -76,6 +84,7 @@ def absences(recipe: Recipe) -> Iterator[Problem]:
         if not there(path):
             found = f"{data.source} needs a {kind}, and this is none" if path.exists() else f"no such {kind}"
             yield Problem(("data", "path"), f"{found}: {path} (relative to the recipe)")
+    yield from _meters(recipe)
     yield from _missing_code(recipe)
     yield from _unknown_targets(recipe)
 
@@ -94,6 +103,16 @@ def _teacher(teacher: Teacher) -> Iterator[Problem]:
     if teacher.onnx and not teacher.onnx.endswith(".onnx"):
         yield Problem(("teacher", "onnx"), "expected a file that ends in .onnx")
     yield from _architecture(teacher.architecture, teacher.arguments, ("teacher",))
+
+
+def _meters(recipe: Recipe) -> Iterator[Problem]:
+    if recipe.measure.meters:
+        from compress import energy
+
+        try:
+            energy.meters(recipe.measure, recipe)
+        except MeterError as error:
+            yield Problem(("measure", "meters"), str(error))
 
 
 def _quantized_teacher(recipe: Recipe) -> Iterator[Problem]:
@@ -239,8 +258,12 @@ def _unknown_targets(recipe: Recipe) -> Iterator[Problem]:
             if stage.quantize:
                 asked = choice.runtimes or [runtime for runtime in built if runtime not in ON_REQUEST]
                 yield from _unsupported(stage.quantize, asked, choice.name, position)
-        if "litert" in (choice.runtimes or ()) and _sources(recipe.teacher) == ["onnx"]:
-            yield Problem(("targets", index, "runtimes"), "litert is written from PyTorch: an ONNX teacher has none")
+                if _sources(recipe.teacher) == ["onnx"]:
+                    yield from _not_written_anew(stage.quantize, asked, position)
+        for runtime in WRITTEN_FROM_PYTORCH:
+            if runtime in (choice.runtimes or ()) and _sources(recipe.teacher) == ["onnx"]:
+                message = f"{runtime} is written from PyTorch: an ONNX teacher has none"
+                yield Problem(("targets", index, "runtimes"), message)
         if not built:
             yield Problem(("targets", index), f"none of the runtimes of '{choice.name}' can be built for yet")
 
@@ -251,4 +274,13 @@ def _unsupported(settings: Quantize, runtimes: Iterable[str], target: str, posit
         if runtime in RUNTIMES and runtime not in allowed:
             way = settings.to if settings.to != "int8" else f"method {settings.method}"
             message = f"{way} cannot be written for {runtime} (target '{target}'); it can for {', '.join(allowed)}"
+            message += FLOAT_ONLY.get(runtime, "")
+            yield Problem(("stages", position, "quantize"), message)
+
+
+def _not_written_anew(settings: Quantize, runtimes: Iterable[str], position: int) -> Iterator[Problem]:
+    """Of an ONNX teacher; packages are refused altogether."""
+    for runtime in runtimes:
+        if runtime in method(settings).rewrites and runtime not in WRITTEN_FROM_PYTORCH:
+            message = f"{settings.to} for {runtime} is written from PyTorch: an ONNX teacher has none"
             yield Problem(("stages", position, "quantize"), message)

@@ -23,7 +23,7 @@ from compress.data.dataset import SPLITS
 from compress.errors import CompressError, StoreError
 from compress.files import replace_file
 from compress.models.spec import SPEC_FILE, WEIGHTS_FILE
-from compress.plan import Facts, Plan, Step, plan
+from compress.plan import REFERENCES, Facts, Plan, Step, plan
 from compress.progress import Emit, Event, ignore
 from compress.recipe import Recipe
 from compress.recipe_file import load_recipe
@@ -166,15 +166,19 @@ def _write(answer: Results, steps: Plan, artifacts: dict[str, Artifact], folder:
             _copy(artifact, fresh / "pytorch" / label, None)
     files = {}
     for row in steps.variants:
+        if row.file is None:
+            continue
         artifact = artifacts[row.file]
         place = Path(row.target) / row.runtime
-        if row.runtime != "pytorch":
+        if row.runtime in REFERENCES:
+            files[row.id] = Path("pytorch") / row.stage / WEIGHTS_FILE
+        else:
             _copy(artifact, fresh / place, row.stage)
-        main = Path("pytorch") / row.stage / WEIGHTS_FILE
-        files[row.id] = main if row.runtime == "pytorch" else place / f"{row.stage}{model_file(artifact).suffix}"
+            files[row.id] = place / f"{row.stage}{model_file(artifact).suffix}"
     shutil.rmtree(models, ignore_errors=True)
     fresh.rename(models)
-    rows = [replace(row, file=f"models/{files[row.id].as_posix()}") for row in answer.variants]
+    names = {row: f"models/{file.as_posix()}" for row, file in files.items()}
+    rows = [replace(row, file=names.get(row.id)) for row in answer.variants]
     answer = replace(answer, variants=rows)
     for name, text in {
         "results.json": results.to_json(answer),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from compress import data, models
+from compress import data, energy, models
 from compress.compare.logits import logits
 from compress.data.dataset import Dataset
 from compress.distill.logits import distill
@@ -25,8 +25,8 @@ from compress.models.architectures import with_defaults
 from compress.models.counts import count, count_onnx
 from compress.models.sources import onnx_file
 from compress.models.spec import WEIGHTS_FILE, ModelSpec, build, load, save
-from compress.models.torch_session import TorchSession
-from compress.plan import Step
+from compress.models.torch_session import TorchCudaSession, TorchSession
+from compress.plan import REFERENCES, Step
 from compress.progress import Emit, Event
 from compress.prune.structured import prune
 from compress.quantize import max_drop
@@ -36,6 +36,7 @@ from compress.quantize.graph.to_openvino import to_openvino
 from compress.quantize.job import Job
 from compress.recipe import Distill, Measure, Prune, Quantize, Recipe
 from compress.store import Artifact
+from compress.targets import aotinductor as aotinductor_export
 from compress.targets import litert as litert_export
 from compress.targets import onnx as onnx_export
 from compress.targets import openvino as openvino_export
@@ -141,6 +142,10 @@ def export(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     elif step.settings["format"] == "litert":
         model, _ = load(source.path, context.recipe.folder)
         litert_export.export(model, context.data.test.inputs[:1], work / "model.tflite")
+    elif step.settings["format"] == "aotinductor":
+        model, _ = load(source.path, context.recipe.folder)
+        example, device = context.data.test.inputs[:1], step.settings["device"]
+        aotinductor_export.export(model, example, work / "model.pt2", precision="fp32", device=device)
     elif (source.path / "model.onnx").is_file():  # an ONNX teacher is its own export
         (work / "model.onnx").write_bytes(source.file("model.onnx").read_bytes())
     else:
@@ -152,7 +157,7 @@ def export(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
 def quantize(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     """Smaller numbers for one runtime, by the scheme of a target; what did not become int8, or saturates, is told."""
     settings, runtime = step.options(Quantize), step.settings["runtime"]
-    scheme = Scheme.from_json(step.settings["arithmetic"]) if step.settings["arithmetic"] else None
+    scheme = Scheme.from_json(found) if (found := step.settings.get("arithmetic")) else None
     source = inputs["model"]
 
     def network(role: str) -> Callable[[], torch.nn.Module] | None:
@@ -175,7 +180,8 @@ def quantize(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
         network=network("network"),
         teacher=network("teacher"),
         resume=work / "resume",
-        measurable=step.settings["measurable"],
+        measurable=step.settings.get("measurable", True),
+        device=step.settings.get("device", "cpu"),
         say=say,
         **context.progress(step),
     )
@@ -207,10 +213,10 @@ def evaluate(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
 def measure(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     """Latency of all variants of one runtime, interleaved, and the memory of each in a fresh process."""
     settings = step.options(Measure)
-    runtime = step.settings["runtime"]
+    runtime, reference = step.settings["runtime"], step.settings.get("reference", "pytorch")
     test = context.data.test
     sample = np.ascontiguousarray(test.inputs[np.arange(settings.batch) % len(test)])
-    sessions = _Sessions(inputs, runtime, settings.threads, context.recipe.folder)
+    sessions = _Sessions(inputs, runtime, reference, settings.threads, context.recipe.folder)
     before = asdict(machine.conditions())
     try:
         samples = latency.interleave(
@@ -221,6 +227,7 @@ def measure(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
             reopen=lambda order: sessions.reopen(order, sample),
             on_round=lambda done, total: context.emit(Event("progress", step.label, done, total)),
         )
+        used = _energy(step, sessions, tuple(inputs), sample, context) if settings.measures_energy else {}
     finally:
         sessions.close()
         torch.set_num_threads(context.threads)
@@ -234,12 +241,27 @@ def measure(step: Step, inputs: Inputs, work: Path, context: Context) -> Meta:
     peaks = {}
     folders = (Path.cwd(), context.recipe.folder)
     for name, artifact in inputs.items():
-        engine = "pytorch" if name == "torch" else runtime
+        engine = reference if name == "torch" else runtime
         peak = memory.peak(
             model_file(artifact), engine, settings.threads, sample.shape, str(sample.dtype), folders=folders
         )
         peaks[name] = asdict(peak)
-    return {"method": samples.method, "conditions": conditions, "memory": peaks, "story": []}
+    return {"method": samples.method, "conditions": conditions, "memory": peaks, **used, "story": []}
+
+
+def _energy(step: Step, sessions: _Sessions, names: tuple[str, ...], sample: np.ndarray, context: Context) -> Meta:
+    """Right after latency, of the same sessions opened once more, so that the wait for rest begins with all loaded."""
+    settings = step.options(Measure)
+
+    def tell(done: int, total: int, words: str) -> None:
+        context.emit(Event("progress", step.label, done, total, message=words))
+
+    runs = sessions.reopen(list(names), sample)
+    for call in runs.values():
+        call()
+    meters = energy.meters(settings, context.recipe)
+    found = energy.measure(runs, meters, batch=settings.batch, seed=context.recipe.seed, tell=tell)
+    return {"energy": found}
 
 
 EXECUTORS: dict[str, Callable[[Step, Inputs, Path, Context], Meta]] = {
@@ -256,14 +278,15 @@ EXECUTORS: dict[str, Callable[[Step, Inputs, Path, Context], Meta]] = {
 class _Sessions:
     """The variants of one measurement. New ones are opened before the old ones go, so that they lie elsewhere."""
 
-    def __init__(self, artifacts: Inputs, runtime: str, threads: int, project: Path) -> None:
-        self._artifacts, self._runtime, self._threads, self._project = artifacts, runtime, threads, project
+    def __init__(self, artifacts: Inputs, runtime: str, reference: str, threads: int, project: Path) -> None:
+        self._artifacts, self._runtime, self._reference = artifacts, runtime, reference
+        self._threads, self._project = threads, project
         self._sessions: list[Session] = []
 
     def reopen(self, order: list[str], sample: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
         fresh = {}
         for name in order:
-            runtime = "pytorch" if name == "torch" else self._runtime
+            runtime = self._reference if name == "torch" else self._runtime
             fresh[name] = _open(self._artifacts[name], runtime, self._threads, self._project)
         self.close()
         self._sessions = list(fresh.values())
@@ -275,14 +298,15 @@ class _Sessions:
 
 
 def _open(artifact: Artifact, runtime: str, threads: int, project: Path) -> Session:
-    if runtime == "pytorch":
-        return TorchSession(model_file(artifact), threads, project=project)
+    if runtime in REFERENCES:
+        kind = TorchSession if runtime == "pytorch" else TorchCudaSession
+        return kind(model_file(artifact), threads, project=project)
     return open_session(model_file(artifact), runtime, threads)
 
 
 def model_file(artifact: Artifact) -> Path:
     """The file a runtime opens."""
-    names = ("model.onnx", "model.xml", "model.tflite", WEIGHTS_FILE)
+    names = ("model.onnx", "model.xml", "model.tflite", "model.pt2", WEIGHTS_FILE)
     return next(artifact.path / name for name in names if name in artifact.files)
 
 

@@ -57,13 +57,14 @@ Seconds, bytes, {more}fractions 0 to 1, everywhere. Intervals are 95 % intervals
 What was not measured is null, never 0.
 NaN and infinity do not occur. The file is UTF-8.
 """
+MORE, BUT = "joules, watts, ", ",\nbut where a field says that they are the least and the largest"
 RESULTS_HEAD = f"""\
 # results.json
 
 What a run writes beside its tables, for programs: `"schema": "{results.SCHEMA}"` and the fields below. Made from the
 code (`python docs/make_reference.py`). `compress.bench.results.from_json` reads it, `compress diff` compares two.
 
-""" + RULES.format(free="`recipe`, `environment`, `conditions`, `data`, `method`, `settings`", more="", but="")
+""" + RULES.format(free="`recipe`, `environment`, `conditions`, `data`, `method`, `settings`", more=MORE, but=BUT)
 BENCHMARK_HEAD = f"""\
 # benchmark.json
 
@@ -74,8 +75,8 @@ Made from the code (`python docs/make_reference.py`). `compress.bench.benchmark.
 
 """ + RULES.format(
     free="`machine`, `plan`, `method`, `conditions`, `peaks`, `profiles`",
-    more="joules, watts, ",
-    but=",\nbut where a field says that they are the least and the largest",
+    more=MORE,
+    but=BUT,
 )
 
 

@@ -23,30 +23,17 @@ from torch import Tensor, nn
 from compress import quiet
 from compress.errors import ExportError
 from compress.models import package
-from compress.models.normalize import Normalized
 from compress.models.package_session import AotInductorSession
 from compress.targets.draft import draft
+from compress.targets.narrow import TOLERANCE, narrowed
 from edge_runtime import SessionError, TensorSpec
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 1e-1}
-"""Largest difference of a logit from float32's, relative to the largest logit: what rounding to 11 or 8 bits in every
-layer may add up to. It tells a format from a mistake; accuracy is measured elsewhere."""
 TRACED = 2
 """Batch of the example: PyTorch's exporter takes a batch of 1 for a constant."""
 CHECKED = 7
 COMPILERS = ("g++", "c++", "clang++")
-
-
-class Cast(nn.Module):
-    """``network`` in a number format of its own, between floats."""
-
-    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.network, self.dtype = network.to(dtype), dtype
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x.to(self.dtype)).float()
+SETTINGS = {"cpp.dynamic_threads": True}
+"""The number of threads is the session's. The compiler would write that of the moment into the code instead."""
 
 
 def export(
@@ -76,19 +63,8 @@ def export(
     }
     metadata = {key: package.dump(spec) for key, spec in specs.items()}
     with draft(Path(path)) as file:
-        _compile(_in_format(original, DTYPES[precision]).to(device), batch.to(device), file, metadata)
+        _compile(narrowed(original, precision).to(device), batch.to(device), file, metadata)
         _compare(original, example, file, precision)
-
-
-def _in_format(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy of ``model`` that computes in ``dtype`` behind its normalisation."""
-    if dtype is torch.float32:
-        return model
-    if isinstance(model, Normalized):
-        narrow = copy.deepcopy(model)
-        narrow.model = Cast(narrow.model, dtype)
-        return narrow
-    return Cast(copy.deepcopy(model), dtype)
 
 
 def _compile(model: nn.Module, batch: Tensor, file: Path, metadata: dict[str, str]) -> None:
@@ -98,7 +74,7 @@ def _compile(model: nn.Module, batch: Tensor, file: Path, metadata: dict[str, st
             free = ({0: torch.export.Dim("batch", min=1)},)
             program = torch.export.export(model, (batch,), dynamic_shapes=free)
             torch._inductor.aoti_compile_and_package(
-                program, package_path=str(file), inductor_configs={"aot_inductor.metadata": metadata}
+                program, package_path=str(file), inductor_configs={"aot_inductor.metadata": metadata, **SETTINGS}
             )
     except Exception as error:  # the exporter's, the compiler's and the C++ compiler's errors share no class
         reason = str(error.__cause__ or error).strip().splitlines()[-1:] or [type(error).__name__]

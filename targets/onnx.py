@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -20,30 +21,36 @@ from torch.onnx.errors import OnnxExporterError
 from compress import quiet
 from compress.errors import ExportError
 from compress.targets.draft import draft
+from compress.targets.narrow import TOLERANCE, narrowed
 from compress.targets.onnx_graph import tidy
 from edge_runtime import SessionError, open_session
 
 OPSET = 20
 """ONNX operator set: the newest that PyTorch's exporter writes without converting, and read by all our runtimes."""
 
-TOLERANCE = 1e-4
-"""Largest difference of a logit from PyTorch's, relative to the largest logit; float32 rounding is far below."""
 
-
-def export(model: nn.Module, example: np.ndarray, path: Path | str, *, opset: int = OPSET) -> None:
+def export(
+    model: nn.Module,
+    example: np.ndarray,
+    path: Path | str,
+    *,
+    opset: int = OPSET,
+    precision: Literal["fp32", "fp16"] = "fp32",
+) -> None:
     """Write ``model`` to ``path`` as ONNX.
 
     ``example``: raw inputs (1 or more, C, H, W); dtype and sizes become the graph's, the batch axis stays free.
+    ``precision``: what the graph computes in behind the normalisation.
     Raises :class:`ExportError` when the model cannot be traced or the file computes something else.
     """
     # A copy in the default memory layout: the channels-last one of training would be traced as index arithmetic.
     model = copy.deepcopy(model).to(memory_format=torch.contiguous_format).eval()
-    graph = trace(model, example, opset)
+    graph = trace(narrowed(model, precision), example, opset)
     tidy(graph)
     with draft(Path(path)) as file:
         ir.save(graph, file)
         onnx.checker.check_model(str(file), full_check=True)
-        compare(model, example, file, "onnxruntime")
+        compare(model, example, file, "onnxruntime", tolerance=TOLERANCE[precision])
 
 
 def trace(model: nn.Module, example: np.ndarray, opset: int = OPSET) -> ir.Model:
@@ -71,8 +78,11 @@ def trace(model: nn.Module, example: np.ndarray, opset: int = OPSET) -> ir.Model
     return program.model
 
 
-def compare(model: nn.Module, example: np.ndarray, file: Path, runtime: str) -> None:
-    """Run both on the example and on random raw values. Raises :class:`ExportError` unless their answers agree."""
+def compare(
+    model: nn.Module, example: np.ndarray, file: Path, runtime: str, *, tolerance: float = TOLERANCE["fp32"]
+) -> None:
+    """Run both on the example and on random raw values. Raises :class:`ExportError` unless their answers agree, to
+    ``tolerance`` times the largest logit."""
     rng = np.random.default_rng(0)
     shape = (7, *example.shape[1:])
     noise = rng.integers(0, 256, shape) if example.dtype == np.uint8 else rng.standard_normal(shape)
@@ -92,7 +102,7 @@ def compare(model: nn.Module, example: np.ndarray, file: Path, runtime: str) -> 
     if found.shape != expected.shape:
         raise ExportError(f"{file.name}: the exported file gives {found.shape}, PyTorch {expected.shape}")
     difference = float(np.abs(found - expected).max())
-    allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    allowed = tolerance * max(1.0, float(np.abs(expected).max()))
     # Written so that NaN fails too.
     if not difference <= allowed:
         raise ExportError(

@@ -10,7 +10,6 @@ Figures of a device come from the documents listed in ``source``; what no docume
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from compress.errors import TargetError
+from compress.packages import version
 from compress.suggest import did_you_mean
 from compress.targets.address import parse_address
 from edge_runtime.cpu import FEATURES
@@ -111,10 +111,22 @@ class Target(BaseModel):
         here = machine.gpu[0] if self._on_gpu_only and machine.gpu else machine.model or machine.cpu
         return obstacle is None, obstacle or f"{here} is such a machine"
 
-    def missing_here(self, runtimes: Iterable[str]) -> str | None:
-        """Of runtimes on its GPU, the first whose engine is not installed in this environment."""
-        on_gpu = (runtime for runtime in runtimes if runtime in self.on_gpu)
-        return next((name for name in on_gpu if not find_spec(MODULES.get(name, name))), None)
+    def missing_here(self, runtime: str) -> str | None:
+        """What this environment lacks to run ``runtime`` on the target's GPU, in words; None where nothing is missing,
+        and for runtimes on its processor. Whether the driver fits is found out when a model is opened."""
+        if runtime not in self.on_gpu:
+            return None
+        module = MODULES.get(runtime, runtime)
+        if not find_spec(module):
+            return f"{module} is not installed here: python -m pip install {module}"
+        if runtime == "onnxruntime-cuda" and not version("onnxruntime-gpu"):
+            return (
+                "the onnxruntime installed here has no CUDA provider: python -m pip uninstall onnxruntime, then "
+                "python -m pip install 'onnxruntime-gpu[cuda,cudnn]'"
+            )
+        if module == "torch" and (version("torch") or "").endswith("+cpu"):
+            return "the PyTorch installed here is built for the processor only: install one that is built for CUDA"
+        return None
 
     @property
     def _on_gpu_only(self) -> bool:

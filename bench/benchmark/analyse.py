@@ -7,6 +7,7 @@ said. Nothing is dropped: slow calls stay in every figure, refusals stay as refu
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,11 @@ def _benchmark(found: list[Event], target: str, command: Sequence[str], watts: f
     kept = {kind: [event for event in found if event["event"] == kind] for kind in KINDS}
     end = kept["end"][-1] if kept["end"] else {"complete": False, "why": "the stream ends in the middle"}
     models = _models(plan, kept["model"])
-    timed = cells(plan, kept["round"], kept["cell"], models)
+    cores = begin["machine"].get("cores")
+    timed = [
+        replace(cell, doubts=[*cell.doubts, *doubts.of_threads(cell.threads, cores)])
+        for cell in cells(plan, kept["round"], kept["cell"], models)
+    ]
     refused = [Refused(e["model"] or "", e["what"], e["code"], e["reason"]) for e in kept["refused"]]
     emulated = any(event.get("emulated") for event in found if event["event"] == "begin")
     measured = energies(kept["energy"])

@@ -50,7 +50,20 @@ def _fastest(cell: Cell) -> str:
     names = [t.model for t in tied]
     first = cell.timings[0].model
     all_faster = f"; all of them faster than {first}" if all(t.said == "faster" for t in tied) else ""
-    return f"no difference to tell between {' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))}{all_faster}"
+    return f"{_tie(cell, names)}{all_faster}"
+
+
+def _tie(cell: Cell, names: list[str]) -> str:
+    """What is known of models of which none was shown to beat another: never the opposite of what a row says."""
+    together = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    if any(t.said == "too few rounds" for t in cell.timings if t.model in names):
+        return f"too few rounds to tell {together} apart"
+    if not cell.alike:
+        return f"no difference to tell between {together}"
+    if len(cell.alike) == len(names) * (len(names) - 1) // 2:
+        return f"{together} are alike within 2 %"
+    pairs = "; ".join(f"{one} and {other} are alike within 2 %" for one, other in cell.alike)
+    return f"none of {together} is shown to be 2 % faster than another{f' ({pairs})' if len(cell.alike) < 3 else ''}"
 
 
 def _by(cell: Cell) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from compress.bench.benchmark import doubts
 from compress.bench.benchmark.events import Event
 from compress.bench.benchmark.results import Cell, Model
-from compress.bench.benchmark.timing import Key, fastest, timing
+from compress.bench.benchmark.timing import Key, alike, fastest, timing
 from compress.errors import RunError
 from edge_runtime.probes import plan as plans
 from edge_runtime.probes.events import decode
@@ -93,13 +93,16 @@ def _cell(
         )
         for name, seconds in of.seconds.items()
     ]
+    each = {name: of.each(name) for name in of.seconds}
+    unbeaten = fastest(each)
     return Cell(
         id=cell.name,
         scenario=cell.scenario,
         threads=cell.threads,
         batch=cell.batch,
         timings=timings,
-        fastest=fastest({name: of.each(name) for name in of.seconds}),
+        fastest=unbeaten,
+        alike=alike(each, unbeaten),
         ended_by=ended_by,
         rounds=rounds,
         placements=len({placement for found in of.seconds.values() for placement, _ in found}),

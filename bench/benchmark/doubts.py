@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from compress.bench import words
 from compress.bench.benchmark.results import Doubt
+from compress.bench.results import Interval
 from compress.bench.stats import MIN_ROUNDS
 
 MOVED = 0.05
@@ -19,6 +21,10 @@ OTHERS = 0.1
 """Share of the processor that others may use."""
 FEW_ROUNDS = 10
 """Below it the intervals hold the truth in 92 to 99 % instead of 95 % (:mod:`compress.bench.stats`)."""
+APART = 0.01
+"""Share by which the median of all calls may differ from the typical one, however narrow the interval is."""
+MANY = 0.1
+"""Share of calls beyond which outliers are none."""
 STEADY = ("performance",)
 
 State = Mapping[str, Any]
@@ -34,7 +40,17 @@ def of_conditions(conditions: Mapping[str, Any]) -> list[Doubt]:
     states = [conditions.get(when) or {} for when in ("before", "worst", "after")]
     before, _, after = states
     found = [_governor(states), _throttled(states, before, after), _voltage(states), _moved(before, after)]
-    return [doubt for doubt in [*found, _others(states)] if doubt]
+    return [doubt for doubt in [*found, _others(states), _measuring(states)] if doubt]
+
+
+def of_threads(threads: int, cores: int | None) -> list[Doubt]:
+    """``cores``: of the machine; None where it is not known."""
+    if not cores or threads <= cores:
+        return []
+    counted = f"{cores} core{'' if cores == 1 else 's'}"
+    return [
+        Doubt("more threads than cores", f"{threads} threads share {counted} and wait for each other: ask for fewer")
+    ]
 
 
 def of_cell(rounds: int, ended_by: str, precision: float) -> list[Doubt]:
@@ -59,7 +75,16 @@ def of_cell(rounds: int, ended_by: str, precision: float) -> list[Doubt]:
 def of_model(warm_up: Mapping[str, Any], assumed: Mapping[str, int]) -> list[Doubt]:
     """Of one model in a cell: whether it had come to rest, and whether it was fed what it is meant for."""
     found = []
-    if not warm_up.get("stationary", True):
+    stationary = warm_up.get("stationary", True)
+    if stationary is None:
+        found.append(
+            Doubt(
+                "short warm-up",
+                f"{warm_up.get('blocks', 'its few')} blocks of calls fitted into its warm-up, too few to tell whether "
+                "it had come to rest: give more --seconds",
+            )
+        )
+    elif not stationary:
         found.append(
             Doubt("still warming", "it was still becoming faster or slower when its warm-up ended: give more --seconds")
         )
@@ -69,6 +94,25 @@ def of_model(warm_up: Mapping[str, Any], assumed: Mapping[str, int]) -> list[Dou
             Doubt("sizes assumed", f"the model leaves {sizes} open: say which it is for, with --axis or --inputs")
         )
     return found
+
+
+def of_times(typical: Interval, of_calls: float, outliers: float) -> list[Doubt]:
+    """Of one model's times in a cell, which one number does not describe.
+
+    ``typical``: the median that is shown, ``of_calls``: that of all calls, both in seconds; ``outliers``: their share.
+    """
+    found = []
+    if not typical.low <= of_calls <= typical.high and abs(of_calls / typical.value - 1) > APART:
+        found.append(
+            f"the median of all calls is {words.seconds(of_calls)}, outside the interval of the typical one, which "
+            "goes by openings"
+        )
+    if outliers > MANY:
+        found.append(f"{outliers:.0%} of the calls take 1.5 times the median or more")
+    if not found:
+        return []
+    look = "look at the distribution in the report, and at what else runs there"
+    return [Doubt("two speeds", f"{' and '.join(found)}: {look}")]
 
 
 def _governor(states: Iterable[State]) -> Doubt | None:
@@ -110,3 +154,11 @@ def _others(states: Iterable[State]) -> Doubt | None:
     if not shares or max(shares) <= OTHERS:
         return None
     return Doubt("others", f"other programs used up to {max(shares):.0%} of the processor: stop them")
+
+
+def _measuring(states: Iterable[State]) -> Doubt | None:
+    if not any(state.get("measuring") for state in states):
+        return None
+    return Doubt(
+        "another benchmark", "another benchmark measured on this machine at the same time: let them take turns"
+    )

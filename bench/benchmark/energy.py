@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
+import numpy as np
+
+from compress.bench import energy as shared
 from compress.bench.benchmark.events import Event
 from compress.bench.benchmark.results import Cell, Energy
 from compress.bench.results import Interval
-from edge_runtime.energy.result import model_energy
-
-SPREADS = ("gross", "net", "power", "idle")
-NO_SENSOR = "none"
+from edge_runtime.probes.events import decode
 
 
 def energies(events: Iterable[Event]) -> list[Energy]:
@@ -25,40 +24,27 @@ def modelled(cells: Iterable[Cell], watts: float) -> list[Energy]:
     Raises ProbeError for watts that are not above 0.
     """
     cells = list(cells)
-    found = []
-    for cell in (cell for cell in cells if cell.scenario == cells[0].scenario):
-        for timing in cell.timings:
-            answer = model_energy(watts, 1 / timing.throughput.value)
-            joules = _spread({"median": answer.gross.median, "low": answer.gross.low, "high": answer.gross.high})
-            found.append(
-                Energy(timing.model, cell.threads, cell.batch, answer.sensor, answer.source, False, gross=joules)
-            )
-    return found
+    return [
+        Energy(timing.model, cell.threads, cell.batch, **shared.modelled(watts, 1 / timing.throughput.value))
+        for cell in cells
+        if cell.scenario == cells[0].scenario
+        for timing in cell.timings
+    ]
 
 
 def _of(event: Event) -> Iterator[Energy]:
     load = (event["model"], event.get("threads", 1), event.get("batch", 1))
     if event.get("none"):
-        yield Energy(*load, NO_SENSOR, NO_SENSOR, none=event["none"])
+        yield Energy(*load, **shared.absent(event["none"]))
         return
     for answer in event["energies"]:
-        spreads = {name: _spread(answer[name]) for name in SPREADS if answer.get(name)}
-        yield Energy(
-            *load,
-            answer["sensor"],
-            answer["source"],
-            answer.get("measured", True),
-            **spreads,
-            rails=answer.get("rails") or {},
-            windows=answer.get("windows", 0),
-            windows_asked=answer.get("windows_asked", 0),
-            seconds=answer.get("seconds", 0.0),
-            resolution=answer.get("resolution") or {},
-            none=answer.get("not_measured"),
-            warnings=list(answer.get("warnings") or ()),
-            method=event.get("method") or {},
-        )
+        fields = shared.sensed(answer)
+        latency = _latency(event) if fields.get("gross") else None
+        yield Energy(*load, **fields, method=event.get("method") or {}, latency=latency)
 
 
-def _spread(given: dict[str, Any]) -> Interval:
-    return Interval(given["median"], given["low"], given["high"])
+def _latency(event: Event) -> Interval | None:
+    """Seconds of a call in the windows in which the joules were counted; None where the device did not tell them."""
+    windows = [decode(window) for window in event.get("calls") or ()]
+    medians = [float(np.median(seconds)) for seconds in windows if seconds.size]
+    return Interval(float(np.median(medians)), min(medians), max(medians)) if medians else None

@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from compress.bench import words
-from compress.bench.benchmark.grid import DASH, Entry, Grid, Head, scaled
+from compress.bench.benchmark.grid import DASH, Entry, Grid, Head, own_load, scaled, titled
 from compress.bench.benchmark.results import Benchmark, Doubt, Energy
-
-NONE = "none"
+from compress.bench.energy import NONE, updates
 
 
 def energy(benchmark: Benchmark) -> Grid:
     """Joules an inference, by sensor; *none* where there was none."""
-    scale, unit = _unit_of_joules(e.gross.value for e in benchmark.energy if e.gross)
+    scale, unit = words.unit_of_joules(e.gross.value for e in benchmark.energy if e.gross)
+    time_scale, time_unit = words.unit_of_times(e.latency.value for e in benchmark.energy if e.latency)
+    known = [e for e in benchmark.energy if e.gross]
     heads = [
         Head("Model", left=True), Head("Gross", unit), Head("Net of idle", unit), Head("Power", "W"), Head("Idle", "W"),
-        Head("Sensor", left=True),
+        Head("Call", time_unit, rank=1), Head("Sensor", left=True),
     ]  # fmt: skip
     told = benchmark.energy
     sensed = [e for e in told if e.measured]
     if sensed and not any(e.gross for e in sensed):  # one and the same nothing for each
         told = [replace(sensed[0], model="all models"), *(e for e in told if not e.measured)]
-    rows = [[_load(benchmark, e), *_joules(e, scale), *_watts(e), _sensor(e)] for e in told]
-    doubts = [*benchmark.doubts] if any(e.gross and e.measured for e in benchmark.energy) else []
-    return Grid("energy of an inference", _energy_note(benchmark), heads, rows, doubts, [_warned(e) for e in told])
+    rows = [[_name(e, known), *_joules(e, scale), *_watts(e), _call(e, time_scale), _sensor(e)] for e in told]
+    doubts = [*benchmark.doubts] if any(e.measured for e in known) else []
+    title = titled("energy of an inference", known)
+    return Grid(title, _energy_note(benchmark), heads, rows, doubts, [_warned(e) for e in told])
 
 
-def _unit_of_joules(values: Iterable[float]) -> tuple[float, str]:
-    most = max(values, default=1e-3)
-    units = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
-    return next(((scale, name) for scale, name in units if most >= scale), units[-1])
-
-
-def _load(benchmark: Benchmark, of: Energy) -> Entry:
-    """The model, with threads and batch where these differ among the rows."""
-    loads = {(e.threads, e.batch) for e in benchmark.energy}
-    name = of.model if len(loads) == 1 else f"{of.model}, {words.counted(of.threads, 'thread')}, batch {of.batch}"
+def _name(of: Energy, known: list[Energy]) -> Entry:
+    """The model, with threads and batch where these differ among the rows; where there is no figure, none were used."""
+    name = of.model + (own_load(of, known) if of.gross else "")
     return Entry(name, value=name)
+
+
+def _call(of: Energy, scale: float) -> Entry:
+    return scaled(of.latency, scale) if of.latency else DASH
 
 
 def _joules(of: Energy, scale: float) -> list[Entry]:
@@ -67,13 +65,7 @@ def _warned(of: Energy) -> list[Doubt]:
 def _energy_note(benchmark: Benchmark) -> str:
     """What the figures are, and what each sensor sees."""
     reasons = dict.fromkeys(f"none: {e.none}" for e in benchmark.energy if e.none)
-    sources = dict.fromkeys(f"{e.sensor}: {e.source}{_step(e)}" for e in benchmark.energy if e.gross)
+    sources = dict.fromkeys(f"{e.sensor}: {e.source}{updates(e.resolution)}" for e in benchmark.energy if e.gross)
     spread = "medians of the windows, with the least and the largest" if any(e.gross for e in benchmark.energy) else ""
-    return "; ".join([*([spread] if spread else []), *sources, *reasons])
-
-
-def _step(of: Energy) -> str:
-    step, interval = of.resolution.get("step"), of.resolution.get("interval")
-    told = [f"steps of {step:g}"] if step else []
-    told += [f"updated every {words.seconds(interval)}"] if interval else []
-    return f" ({', '.join(told)})" if told else ""
+    call = "call: its time in these same windows" if any(e.latency for e in benchmark.energy) else ""
+    return "; ".join([*filter(None, [spread, call]), *sources, *reasons])

@@ -7,6 +7,8 @@ By class of :mod:`compress.bench.benchmark.results`, field: (unit, meaning), as 
 
 from __future__ import annotations
 
+from compress.bench.results_fields import ENERGY
+
 RATIO = "time(first model) / time(this): above 1 is faster"
 LOAD = {
     "model": ("", "its name"),
@@ -49,6 +51,12 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
         "outputs": ("", "the same of the outputs"),
         "source": ("", "what it was fed, in words: random by which seed, or which file"),
         "assumed": ("count", "sizes of axes that neither model nor plan gives, by axis"),
+        "flash": (
+            "B",
+            "that it takes on a device in blocks of 4096 bytes: of a bundle all its files and folders as installed, "
+            "else the model's files; without edge-runtime and its engine; null where the files were not at hand",
+        ),
+        "bundle": ("", "name, sequence number and id of the bundle that it came in; null for a plain file"),
     },
     "Cell": {
         "id": ("", "`scenario/tTHREADS/bBATCH`"),
@@ -63,13 +71,18 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
         "method": ("", "how it was measured, as the device says; see below"),
         "conditions": ("", "the machine's state `before`, `after`, and the `worst` of each between; see below"),
         "doubts": ("", "list of Doubt, about all its rows"),
+        "alike": ("", "the pairs of `fastest` that are shown to be within 2 % of each other"),
     },
     "Timing": {
         "model": ("", "its name"),
         "samples": ("count", "in a call; of `offline` in a burst"),
         "n": ("count", "calls; of `offline` bursts"),
         "rounds": ("count", "that it took part in"),
-        "p50": ("s", "Interval; median of all calls; of `offline` seconds a sample"),
+        "p50": (
+            "s",
+            "Interval; the typical call: of each opening the median of its rounds' medians, of the openings "
+            "Hodges-Lehmann's estimate (fewer than 6: the median of rounds' medians); of `offline` seconds a sample",
+        ),
         "p90": ("s", "Interval; 90th percentile of all calls; null for fewer than 64"),
         "p99": ("s", "Interval; 99th percentile; null for fewer than 662 calls"),
         "p999": ("s", "Interval; 99.9th percentile; null for fewer than 6636 calls"),
@@ -77,12 +90,19 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
         "slowest": ("s", "the slowest call"),
         "throughput": ("samples/s", "Interval; samples by the time that all calls took together"),
         "metric": ("", "Metric, MLPerf's for the scenario"),
-        "outliers": ("count", "calls above median + 10 x 1.4826 x MAD; they stay in every figure"),
+        "outliers": (
+            "count",
+            "calls above median + 10 x 1.4826 x MAD and above 1.5 x median, of all calls; they stay in every figure",
+        ),
         "said": ("", "`first`, `faster`, `slower`, `within 2 %`, `no difference to tell` or `too few rounds`"),
         "ratio_to_first": ("ratio", f"Interval; {RATIO}; null for the first model and for fewer than 6 common rounds"),
-        "warm_up": ("", "as the device says: blocks, seconds, whether it was `stationary`"),
+        "warm_up": ("", "as the device says: blocks, seconds, whether it was `stationary` (null: too short to tell)"),
         "doubts": ("", "list of Doubt, about this row"),
         "percentiles": ("s", "the 0th, 1st ... 100th of all calls, for drawings"),
+        "p50_calls": (
+            "s",
+            "the median of all calls together; apart from `p50` where calls or openings have two speeds",
+        ),
     },
     "Metric": {
         "name": ("", "what it is, with its unit"),
@@ -114,21 +134,13 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Energy": {
         **LOAD,
-        "sensor": ("", "which one; `none`, or `model` for a modelled figure"),
-        "source": ("", "what it sees and what it misses, in words"),
-        "measured": ("", "false for a modelled figure: watts that were given, by the time of an inference"),
-        "gross": ("J", "for an inference: median of the windows, least and largest, as all of these"),
-        "net": ("J", "for an inference, the idle baseline taken off; null without one"),
-        "power": ("W", "under load"),
-        "idle": ("W", "at rest"),
-        "rails": ("J", "gross for an inference by rail, also those that the total does not count"),
-        "windows": ("count", "that were used"),
-        "windows_asked": ("count", "that were measured"),
-        "seconds": ("s", "of the shortest window"),
-        "resolution": ("J or W, s", "`step` of a reading, `interval` between two, `span` it is averaged over"),
-        "none": ("", "why there is no figure; null where there is one"),
-        "warnings": ("", "everything that went wrong, in words"),
+        **ENERGY,
         "method": ("", "how it was measured, as the device says"),
+        "latency": (
+            "s",
+            "of a call in the same windows: the median of their medians, the least and the largest; null for a "
+            "modelled figure, and where nothing was measured",
+        ),
     },
     "Sustained": {
         **LOAD,
@@ -183,6 +195,7 @@ FREE: dict[str, dict[str, tuple[str, str]]] = {
         "throttle_count": ("count", "throttlings since the machine was started"),
         "load_average": ("processes", "over 1, 5 and 15 minutes"),
         "others": ("fraction", "of the whole processor that other programs used since the look before"),
+        "measuring": ("count", "other benchmarks that measured on the same machine at that moment"),
     },
     "Cell.method": {
         "rounds, placements": ("count", "rounds, and openings of the models"),
@@ -192,7 +205,7 @@ FREE: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "seconds, seconds_asked, warm_up_seconds, opening_seconds": ("s", "how long it took, and its parts"),
         "block_seconds, calls_per_block": ("s, count", "a block's length, and calls in it by model"),
-        "warm_up": ("", "by model: blocks, seconds, whether it was stationary"),
+        "warm_up": ("", "by model: blocks, seconds, whether it was stationary; null: too short to tell"),
         "clock, garbage_collector, protocol, calls, seed": ("", "how, in words"),
     },
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 from compress.bench import words
 from compress.bench.benchmark.results import Doubt
@@ -80,6 +81,36 @@ def factor(ratio: Interval | None) -> Entry:
     return Entry(words.times(ratio.value)[:-1], words.bracket(ratio), ratio.value) if ratio else DASH
 
 
-def per_second(value: float) -> str:
-    """``1,234`` or ``12.3``."""
-    return f"{value:,.0f}" if value >= 1000 else words.digits(value)
+class Load(Protocol):
+    """What was measured with so many threads and, where the length of a call matters, samples in it."""
+
+    @property
+    def threads(self) -> int: ...
+
+
+def titled(title: str, items: Sequence[Load]) -> str:
+    """``memory, 1 thread, batch 1``: the title with what is common to the loads of all ``items``."""
+    return ", ".join([title, *(next(iter(told)) for told in _parts(items) if len(told) == 1)])
+
+
+def own_load(item: Load, items: Sequence[Load]) -> str:
+    """``, batch 8``: what of an item's load the title of ``items`` does not say."""
+    return "".join(f", {next(iter(own))}" for own, of in zip(_parts([item]), _parts(items), strict=True) if len(of) > 1)
+
+
+def _parts(items: Sequence[Load]) -> list[set[str]]:
+    threads = {words.counted(item.threads, "thread") for item in items}
+    batches = {f"batch {item.batch}" for item in items if hasattr(item, "batch")}
+    return [threads, batches]
+
+
+def listed(doubts: Iterable[Doubt]) -> str:
+    """``governor, time ran out``: each word once."""
+    return ", ".join(dict.fromkeys(doubt.word for doubt in doubts))
+
+
+def sized(value: int | None, scale: float) -> Entry:
+    """Bytes in the unit of their table."""
+    if value is None:
+        return DASH
+    return Entry(f"{value:,}" if scale == 1 else words.grouped(value / scale), value=value)

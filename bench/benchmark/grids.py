@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from compress.bench import words
 from compress.bench.benchmark.energy_grid import energy
-from compress.bench.benchmark.grid import DASH, Entry, Grid, Head, Mark, factor, per_second, scaled
+from compress.bench.benchmark.grid import DASH, Entry, Grid, Head, Mark, factor, own_load, scaled, sized, titled
 from compress.bench.benchmark.results import Benchmark, Cell, ColdStart, Doubt, Sustained, Timing
 from compress.bench.results import Interval
 from compress.progress import duration
@@ -18,6 +18,7 @@ MARKS: dict[str, Mark] = {
     "fastest": "good", "faster": "good", "slower": "bad", "no difference to tell": "unsure",
     "too few rounds": "unsure", "within 2 %": "", "first": "faint", "": "",
 }  # fmt: skip
+FLASH = "flash: the bundle as installed, or the model's files, in blocks of 4096 bytes; edge-runtime and engine apart"
 PARTS = ("interpreter", "engine", "load", "first", "second")
 
 
@@ -63,12 +64,12 @@ def timing(benchmark: Benchmark, cell: Cell, *, unit_of: float | None = None) ->
     several = len(timings) > 1
     heads, columns = _rates(timings) if offline else _latencies(timings, unit_of)
     compared = [Head("Speed", "x"), Head("", left=True)] if several else []
-    counts = [Head("Bursts" if offline else "Calls", rank=3), Head("Outliers", rank=4)]
+    counts = [Head("Bursts" if offline else "Calls", rank=3), Head("Outliers", "%", rank=4)]
     rows = []
     for t, figures in zip(timings, columns, strict=True):
         said = verdict(cell, t)
         comparison = [factor(t.ratio_to_first), Entry(said, value=said, mark=MARKS[said])] if several else []
-        rows.append([_name(t.model), figures[0], *comparison, *figures[1:], _count(t.n), _count(t.outliers)])
+        rows.append([_name(t.model), figures[0], *comparison, *figures[1:], _count(t.n), _share(t.outliers, t.n)])
     heads = [Head("Model", left=True), heads[0], *compared, *heads[1:], *counts]
     note = f"{call_words(cell)}; {ended(cell)}{f'; speed against {cell.timings[0].model}' if several else ''}"
     return Grid(cell_words(cell), note, heads, rows, [*benchmark.doubts, *cell.doubts], [t.doubts for t in timings])
@@ -81,7 +82,7 @@ def _latencies(timings: list[Timing], unit_of: float | None) -> tuple[list[Head]
         [
             scaled(t.p50, scale),
             *(_tail(of, scale) for of in (t.p90, t.p99, t.p999)),
-            Entry(per_second(t.throughput.value), value=t.throughput.value),
+            Entry(words.grouped(t.throughput.value), value=t.throughput.value),
         ]
         for t in timings
     ]
@@ -91,8 +92,8 @@ def _latencies(timings: list[Timing], unit_of: float | None) -> tuple[list[Head]
 def _rates(timings: list[Timing]) -> tuple[list[Head], list[list[Entry]]]:
     rows = []
     for t in timings:
-        low, high = (per_second(value) for value in (t.throughput.low, t.throughput.high))
-        rows.append([Entry(per_second(t.throughput.value), f"[{low}, {high}]", t.throughput.value)])
+        low, high = (words.grouped(value) for value in (t.throughput.low, t.throughput.high))
+        rows.append([Entry(words.grouped(t.throughput.value), f"[{low}, {high}]", t.throughput.value)])
     return [Head("Per second", "samples")], rows
 
 
@@ -109,10 +110,13 @@ def cold(benchmark: Benchmark) -> Grid:
     found = sorted(benchmark.cold, key=lambda c: c.total.value)
     scale, unit = words.unit_of_times(c.total.value for c in found)
     heads = [Head("Model", left=True), Head("Start to answer", unit), *(Head(part.title(), unit) for part in PARTS)]
-    rows = [[_name(c.model), scaled(c.total, scale), *(_plain(c, part, scale) for part in PARTS)] for c in found]
+    rows = [
+        [_name(c.model + own_load(c, found)), scaled(c.total, scale), *(_plain(c, part, scale) for part in PARTS)]
+        for c in found
+    ]
     count = f"{found[0].n} fresh processes" if found and found[0].n > 1 else "one fresh process"
     note = f"medians of {count}, of the whole with the least and the largest; the files are in the page cache"
-    return Grid("cold start", note, heads, rows, benchmark.doubts)
+    return Grid(titled("cold start", found), note, heads, rows, benchmark.doubts)
 
 
 def _plain(of: ColdStart, part: str, scale: float) -> Entry:
@@ -125,18 +129,25 @@ def memory(benchmark: Benchmark) -> Grid:
     used = {m.model: m for m in benchmark.memory}
     known = [m for m in benchmark.models if m.size is not None or m.name in used]
     gpu = any(m.gpu is not None for m in benchmark.memory)
-    columns = [("File", None), ("Engine", "engine"), ("Loaded", "loaded"), ("First", "first"), ("Peak", "peak")]
+    bundled = any(m.bundle for m in known)
+    columns = [("File", None)] + ([("Flash", "flash")] if bundled else [])
+    columns += [("Engine", "engine"), ("Loaded", "loaded"), ("First", "first"), ("Peak", "peak")]
     columns += [("GPU", "gpu")] if gpu else []
-    heads = [Head("Model", left=True), *(Head(name, "MB") for name, _ in columns)]
-    rows = []
+    names, sizes = [], []
     for model in known:
         found = used.get(model.name)
-        sizes = [model.size if of is None else found and getattr(found, of) for _, of in columns]
-        rows.append([_name(model.name), *(_bytes(size) for size in sizes)])
+        files = {None: model.size, "flash": model.flash}
+        sizes.append([files[of] if of in files else found and getattr(found, of) for _, of in columns])
+        names.append(model.name + (own_load(found, benchmark.memory) if found else ""))
+    scale, unit = words.unit_of_sizes(size for row in sizes for size in row if size is not None)
+    heads = [Head("Model", left=True), *(Head(name, unit) for name, _ in columns)]
+    rows = [[_name(name), *(sized(size, scale) for size in row)] for name, row in zip(names, sizes, strict=True)]
     own = benchmark.memory[0].interpreter if benchmark.memory else None
     note = "resident memory of a fresh process after each step"
     note += f", without the {words.size(own)} of Python and numpy" if own is not None else ""
-    return Grid("memory", note if used else "bytes of the files; memory was not measured", heads, rows)
+    note = note if used else "bytes of the files; memory was not measured"
+    note += f"; {FLASH}" if bundled else ""
+    return Grid(titled("memory", benchmark.memory), note, heads, rows)
 
 
 def sustained(benchmark: Benchmark) -> Grid:
@@ -149,23 +160,25 @@ def sustained(benchmark: Benchmark) -> Grid:
     ]  # fmt: skip
     rows = [
         [
-            _name(s.model), Entry(words.digits(s.start / scale), value=s.start),
+            _name(s.model + own_load(s, found)), Entry(words.digits(s.start / scale), value=s.start),
             Entry(words.digits(s.end / scale), value=s.end), _change(s), Entry(duration(lasted(s)), value=lasted(s)),
             Entry(throttling(s), value=s.throttled_at, mark="bad" if s.throttled_at is not None else ""),
         ]
         for s in found
     ]  # fmt: skip
-    return Grid("sustained load", "medians of about a second each", heads, rows, benchmark.doubts)
+    return Grid(titled("sustained load", found), "medians of about a second each", heads, rows, benchmark.doubts)
 
 
 def roofline(benchmark: Benchmark) -> Grid:
     """How close each model comes to the least that its machine needs for it."""
     found = sorted(benchmark.floors, key=lambda floor: (floor.cell, -floor.reached))
     scale, unit = words.unit_of_times(floor.seconds for floor in found)
+    of_macs, prefix = words.unit_of_counts(floor.macs for floor in found)
+    moved, of_bytes = words.unit_of_sizes(floor.moved for floor in found)
     several = len({floor.cell for floor in found}) > 1
     heads = [
-        Head("Model", left=True), *([Head("Cell", left=True)] if several else []), Head("At least", unit),
-        Head("Reached", "%"), Head("Bound by", left=True), Head("MACs", "M"), Head("Bytes", "MB"),
+        Head("Model", left=True), *([Head("Cell", left=True)] if several else []), Head("Floor", unit),
+        Head("Reached", "%"), Head("Bound by", left=True), Head("MACs", prefix), Head("Bytes", of_bytes),
     ]  # fmt: skip
     rows = []
     for floor in found:
@@ -176,11 +189,22 @@ def roofline(benchmark: Benchmark) -> Grid:
                 _name(floor.model), *([Entry(floor.cell, value=floor.cell)] if several else []),
                 Entry(words.digits(floor.seconds / scale), f"[{low}, {high}]", floor.seconds),
                 Entry(f"{100 * floor.reached:.0f}", value=floor.reached), Entry(bound, value=bound),
-                Entry(words.digits(floor.macs / 1e6), value=floor.macs), _bytes(floor.moved),
+                Entry(words.grouped(floor.macs / of_macs), value=floor.macs), sized(floor.moved, moved),
             ]
         )  # fmt: skip
-    note = "no inference can take less, by the machine's measured peaks; reached: that floor by the median"
-    return Grid("roofline", note, heads, rows, benchmark.doubts, [_noted(floor.notes) for floor in found])
+    note = (
+        "floor: the least time by the machine's measured peaks, with the range in which it lies as far as they may be "
+        "off, of which only the lower end is a bound; reached: floor by median"
+    )
+    cell = next((cell for cell in benchmark.cells if not several and found and cell.id == found[0].cell), None)
+    return Grid(
+        f"roofline, {cell_words(cell)}" if cell else "roofline",
+        note,
+        heads,
+        rows,
+        benchmark.doubts,
+        [_noted(floor.notes) for floor in found],
+    )
 
 
 def _noted(notes: list[str]) -> list[Doubt]:
@@ -212,8 +236,9 @@ def _count(value: int) -> Entry:
     return Entry(f"{value:,}", value=value)
 
 
-def _bytes(value: int | None) -> Entry:
-    return DASH if value is None else Entry(words.digits(value / 1e6), value=value)
+def _share(count: int, of: int) -> Entry:
+    text = "0" if not count else "<0.1" if 1000 * count < of else f"{100 * count / of:.1f}"
+    return Entry(text, value=count / of)
 
 
 def _change(found: Sustained) -> Entry:

@@ -2,57 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from compress.bench.benchmark.analyse import analyse
+from compress.bench.benchmark.bundles import with_flash
 from compress.bench.benchmark.events import FILE, read
+from compress.bench.benchmark.fits import fitting
 from compress.bench.benchmark.floors import with_floors
+from compress.bench.benchmark.place import by_plan, told
 from compress.bench.benchmark.request import Request
 from compress.bench.benchmark.results import Benchmark
 from compress.bench.benchmark.told import Told
-from compress.bench.devices.base import Device
+from compress.bench.devices.base import Device, Event, OnEvent
 from compress.bench.devices.many import run_all
-from compress.errors import CompressError
+from compress.bench.devices.signals import status
+from compress.errors import CompressError, RunError
 from compress.progress import Emit
 
 
 @dataclass(frozen=True)
 class Outcome:
     """``benchmarks``: of every device that told anything. ``problems``: what went wrong, by the device's name.
-    ``interrupted``: by Ctrl-C."""
+    ``interrupted``: the exit status after Ctrl-C or a signal like it; None where there was none."""
 
     benchmarks: list[Benchmark]
     problems: dict[str, CompressError]
-    interrupted: bool = False
+    interrupted: int | None = None
 
 
-def measure(request: Request, devices: Sequence[Device], folder: Path, emit: Emit) -> Outcome:
+def measure(
+    request: Request, devices: Sequence[Device], folder: Path, emit: Emit, *, axes: Collection[str] = ()
+) -> Outcome:
     """Measure on ``devices``; their events are kept in ``folder``, of several in a folder for each.
 
-    Whatever ends it early, what was measured until then is read and returned.
+    ``axes``: names that a person gave sizes to. Whatever ends it early, what was measured until then is read and
+    returned; events that another plan has measured are a problem, and no result.
     """
-    told = {device.name: Told(device.name, len(devices) > 1, emit) for device in devices}
+    hear = {device.name: fitting(request.plan, axes, Told(device.name, len(devices) > 1, emit)) for device in devices}
     problems: dict[str, CompressError] = {}
-    interrupted = False
+    interrupted = None
     try:
         if len(devices) == 1:
-            _alone(devices[0], request, folder, told[devices[0].name], problems)
+            _alone(devices[0], request, folder, hear[devices[0].name], problems)
         else:
             ended = run_all(
-                devices, request.plan, request.files, lambda device, event: told[device.name](event), folder=folder
+                devices, request.plan, request.files, lambda device, event: hear[device.name](event), folder=folder
             )
             problems |= {name: problem for name, problem in ended.items() if problem}
-    except KeyboardInterrupt:
-        interrupted = True
-    places = {device.name: places_of(folder, [d.name for d in devices])[device.name] for device in devices}
-    benchmarks = [
-        with_floors(analyse(read(place), target=name, command=request.command, watts=request.watts), request.files)
-        for name, place in places.items()
-        if place.is_file() and place.stat().st_size
-    ]
+    except KeyboardInterrupt as error:
+        interrupted = status(error)
+    benchmarks = []
+    for name, place in places_of(folder, [device.name for device in devices]).items():
+        if not told(place):
+            continue
+        events = read(place)
+        if by_plan(request.plan, events):
+            benchmarks.append(_benchmark(request, name, events))
+        else:
+            problems.setdefault(name, RunError(f"{place} has the events of another plan; choose another folder"))
     return Outcome(benchmarks, problems, interrupted)
+
+
+def _benchmark(request: Request, target: str, events: list[Event]) -> Benchmark:
+    found = analyse(events, target=target, command=request.command, watts=request.watts)
+    return with_flash(with_floors(found, request.files), request.files)
 
 
 def places_of(folder: Path, names: Sequence[str]) -> dict[str, Path]:
@@ -60,8 +75,8 @@ def places_of(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     return {name: (folder if len(names) == 1 else folder / name) / FILE for name in names}
 
 
-def _alone(device: Device, request: Request, folder: Path, told: Told, problems: dict[str, CompressError]) -> None:
+def _alone(device: Device, request: Request, folder: Path, hear: OnEvent, problems: dict[str, CompressError]) -> None:
     try:
-        device.run(request.plan, request.files, told, folder=folder)
+        device.run(request.plan, request.files, hear, folder=folder)
     except CompressError as error:
         problems[device.name] = error

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from compress.bench.benchmark.bundles import SUFFIX, Unpacked
 from compress.bench.read_run import FILE as RUN_FILE
 from compress.bench.read_run import read_run
 from compress.bench.results import Results, Variant
 from compress.errors import BenchmarkError
-from compress.plan_keys import beside
+from compress.plan_keys import SAVED_SPEC, SAVED_WEIGHTS, beside
 from compress.suggest import did_you_mean
 from edge_runtime.probes.plan import PlanModel
 
@@ -31,7 +32,8 @@ ALSO = {
     ".safetensors": ("pytorch-cuda",),
 }
 """Runtimes that read a file beside its own."""
-HERE_ONLY = "pytorch"
+HERE_ONLY = ("pytorch", "pytorch-cuda", "aotinductor", "aotinductor-graph")
+"""What of a run only a workstation with `compress` runs; packages were compiled for it, too."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,21 @@ class Given:
 
 
 def given(
-    words: Sequence[str], *, runtime: str | None = None, targets: Sequence[str] = (), far: bool = False
+    words: Sequence[str],
+    *,
+    runtime: str | None = None,
+    targets: Sequence[str] = (),
+    far: bool = False,
+    bundles: Unpacked | None = None,
 ) -> list[Given]:
     """The models that ``words`` mean, each a path or ``name=path``.
 
     ``runtime``: for all of them instead of their own. ``targets``: of a run, which target's variants are meant; the
     run's first one where none is among them. ``far``: what only a workstation runs is left out of a run.
-    Raises BenchmarkError saying what is wrong with which.
+    ``bundles``: opens bundles; without it they are refused. Raises BenchmarkError saying what is wrong with which, and
+    BundleError for a bundle that may not be opened.
     """
-    found = _told_apart([model for word in words for model in _meant(word, runtime, targets, far)])
+    found = _told_apart([model for word in words for model in _meant(word, runtime, targets, far, bundles)])
     counts = Counter(model.name for model in found)
     if twice := [name for name, count in counts.items() if count > 1]:
         paths = [str(model.path) for model in found if model.name == twice[0]]
@@ -91,9 +99,11 @@ def planned(models: Iterable[Given], inputs: Path | None = None) -> tuple[tuple[
     fed = f"inputs/{inputs.name}" if inputs else None
     for number, model in enumerate(models):
         folder = f"models/{number}"
-        for name in [model.path.name, *_companions(model.path)]:
+        companions = tuple(beside(model.path))
+        for name in (model.path.name, *companions):
             files[f"{folder}/{name}"] = model.path.parent / name
-        in_plan.append(PlanModel(model.name, f"{folder}/{model.path.name}", model.runtime, fed, model.folders))
+        place = f"{folder}/{model.path.name}"
+        in_plan.append(PlanModel(model.name, place, model.runtime, fed, model.folders, companions))
     return tuple(in_plan), files | ({fed: inputs} if fed and inputs else {})
 
 
@@ -118,7 +128,7 @@ def known_axes(models: Iterable[Given]) -> dict[str, int]:
     return sizes
 
 
-def _meant(word: str, runtime: str | None, targets: Sequence[str], far: bool) -> list[Given]:
+def _meant(word: str, runtime: str | None, targets: Sequence[str], far: bool, bundles: Unpacked | None) -> list[Given]:
     name, path = _named(word)
     if not path.exists():
         raise BenchmarkError(f"{path}: there is no such file{_near(path)}")
@@ -126,7 +136,24 @@ def _meant(word: str, runtime: str | None, targets: Sequence[str], far: bool) ->
         if name:
             raise BenchmarkError(f"{word}: a run has several models, which have names; write only {path}")
         return _of_run(path, targets, far, runtime)
-    return [Given(name or path.stem, path, _runtime(path, runtime))]
+    if path.suffix == SUFFIX:
+        return [_bundled(name or path.stem, path, runtime, bundles)]
+    own = _runtime(path, runtime)
+    if path.suffix == ".safetensors" and (path.name != SAVED_WEIGHTS or not beside(path)):
+        raise BenchmarkError(
+            f"{path}: weights alone are no network. Of PyTorch the {SAVED_WEIGHTS} of a run is measured, which has its "
+            f"{SAVED_SPEC} beside it; export this one, to ONNX for example, and measure that"
+        )
+    return [Given(name or path.stem, path, own)]
+
+
+def _bundled(name: str, path: Path, runtime: str | None, bundles: Unpacked | None) -> Given:
+    """The model of a bundle, which says itself what runs it."""
+    if bundles is None:
+        raise BenchmarkError(f"{path}: is a bundle, which only `compress bench` opens; name a model's file")
+    found = bundles.open(path)
+    model = found.file(found.manifest.model)
+    return Given(name, model, _runtime(model, runtime or found.manifest.runtime))
 
 
 def _named(word: str) -> tuple[str | None, Path]:
@@ -151,6 +178,7 @@ def _runtime(path: Path, runtime: str | None) -> str:
     own = RUNTIMES.get(path.suffix)
     if own is None:
         suffixes = ", ".join(f"{suffix} ({name})" for suffix, name in RUNTIMES.items())
+        suffixes += f"; a bundle ({SUFFIX})"
         raise BenchmarkError(
             f"{path}: no runtime reads {path.suffix or 'a file without a suffix'}; there are {suffixes}; "
             f"and a run's folder or {RUN_FILE}"
@@ -164,7 +192,7 @@ def _runtime(path: Path, runtime: str | None) -> str:
 def _of_run(place: Path, targets: Sequence[str], far: bool, runtime: str | None) -> list[Given]:
     run = read_run(place)
     folder = place if place.is_dir() else place.parent
-    having = [v for v in run.variants if v.file and not (far and v.runtime == HERE_ONLY)]
+    having = [v for v in run.variants if v.file and not (far and v.runtime in HERE_ONLY)]
     having = [v for v in having if runtime in (None, v.runtime)]
     among = list(dict.fromkeys(v.target for v in having))
     wanted = next((target for target in targets if target in among), among[0] if among else None)
@@ -180,12 +208,6 @@ def _variant(run: Results, variant: Variant, folder: Path, several: bool) -> Giv
     path = folder / variant.file
     if not path.is_file():
         raise BenchmarkError(f"{path}: the run '{run.name}' says it has this file, and it is not there; run it again")
-    own_code = (run.environment["folder"],) if variant.runtime == HERE_ONLY and run.environment.get("folder") else ()
+    own_code = (run.environment["folder"],) if path.suffix == ".safetensors" and run.environment.get("folder") else ()
     name = f"{variant.stage}/{variant.runtime}" if several else variant.stage
     return Given(name, path, variant.runtime, own_code)
-
-
-def _companions(path: Path) -> list[str]:
-    """Names of the files beside it without which it is not whole."""
-    weights = path.with_suffix(".bin")
-    return [*beside(path), *([weights.name] if path.suffix == ".xml" and weights.is_file() else [])]

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from compress.bench import words
 from compress.bench.benchmark.results import Benchmark, Cell, Energy
 from compress.bench.curves import DASHES, Curve, distribution
-from compress.bench.plots import _STYLE, INK, MARKERS, SERIES, _figure, _svg
+from compress.bench.plots import INK, MARKERS, SERIES, STYLE, as_svg, new_figure
 
 BAR = 0.36
 """Height of one of two bars in a row."""
@@ -43,10 +43,10 @@ def energy(benchmark: Benchmark, *, name: str = "energy") -> str | None:
     if not known:
         return None
     several = len({(e.sensor, e.threads, e.batch) for e in known}) > 1
-    scale, unit = _unit([e.gross.value for e in known], (("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6)))
+    scale, unit = words.unit_of_joules(e.gross.value for e in known)
     series = colours(benchmark)
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(height=1.0 + 0.34 * len(known))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(height=1.0 + 0.34 * len(known))
         for row, e in enumerate(known):
             colour = SERIES[series[e.model]]
             axes.barh(row, e.gross.value / scale, height=2 * BAR, color=colour, alpha=0.35 if e.measured else 0.15)
@@ -59,9 +59,9 @@ def energy(benchmark: Benchmark, *, name: str = "energy") -> str | None:
         axes.set_axisbelow(True)
         axes.invert_yaxis()
         axes.set_xlim(left=0)
-        modelled = ", modelled ones outlined" if not all(e.measured for e in known) else ""
+        modelled = ", modelled ones paler" if not all(e.measured for e in known) else ""
         axes.set_xlabel(f"energy of an inference, {unit}: gross pale, net of idle full")
-        return _svg(figure, name, f"Energy of an inference{modelled}")
+        return as_svg(figure, name, f"Energy of an inference{modelled}")
 
 
 def start(benchmark: Benchmark, *, name: str = "start") -> str | None:
@@ -95,8 +95,8 @@ def sustained(benchmark: Benchmark, *, name: str = "sustained") -> str | None:
     scale, unit = words.unit_of_times(m.p50 for s in benchmark.sustained for m in s.moments)
     longest = max(s.moments[-1].second for s in benchmark.sustained)
     minutes, clock = (60.0, "minutes") if longest > 180 else (1.0, "seconds")
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(height=3.0)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(height=3.0)
         for s in benchmark.sustained:
             colour = SERIES[series[s.model]]
             at = np.array([m.second for m in s.moments]) / minutes
@@ -109,7 +109,7 @@ def sustained(benchmark: Benchmark, *, name: str = "sustained") -> str | None:
         axes.set_ylim(bottom=0)
         axes.margins(x=0.01)
         figure.legend(loc="outside upper left", ncols=3, fontsize=8)
-        return _svg(figure, name, "Median latency under sustained load, shaded up to the 99th percentile")
+        return as_svg(figure, name, "Median latency under sustained load, shaded up to the 99th percentile")
 
 
 def sweep(benchmark: Benchmark, scenario: str, *, name: str = "sweep") -> str | None:
@@ -121,8 +121,8 @@ def sweep(benchmark: Benchmark, scenario: str, *, name: str = "sweep") -> str | 
     across, along = ("batch", "threads") if len(batches) > 1 else ("threads", "batch")
     lines = threads if along == "threads" else batches
     series = colours(benchmark)
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(height=3.2)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(height=3.2)
         for model, colour in series.items():
             for index, value in enumerate(lines):
                 own = [cell for cell in cells if getattr(cell, along) == value]
@@ -138,7 +138,7 @@ def sweep(benchmark: Benchmark, scenario: str, *, name: str = "sweep") -> str | 
         unit = "samples a call" if across == "batch" else "threads"
         axes.set(xlabel=unit, ylabel="samples per second (95 % interval)")
         figure.legend(loc="outside upper left", ncols=2, fontsize=8, handlelength=2.4)
-        return _svg(figure, name, f"Samples per second by {unit}, {scenario}")
+        return as_svg(figure, name, f"Samples per second by {unit}, {scenario}")
 
 
 def roofline(benchmark: Benchmark, *, name: str = "roofline") -> str | None:
@@ -154,8 +154,8 @@ def roofline(benchmark: Benchmark, *, name: str = "roofline") -> str | None:
     int8 = max((rate for rate in peaks["int8"].values() if rate), default=0.0)
     roofs = {"float32": peaks["float32"]} | ({"int8": int8} if int8 > peaks["float32"] else {})
     across = np.geomspace(min(intensity.min(), 0.5) / 2, max(intensity.max(), int8 / bandwidth, 100) * 2, 200)
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(height=3.3)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(height=3.3)
         for style, (precision, rate) in zip(DASHES, roofs.items(), strict=False):
             roof = np.minimum(rate, across * bandwidth) / 1e9
             axes.plot(across, roof, style, color=INK, linewidth=1.2, label=f"roof, {precision}")
@@ -171,7 +171,7 @@ def roofline(benchmark: Benchmark, *, name: str = "roofline") -> str | None:
             axis.set_minor_locator(NullLocator())
         axes.set(xlabel="MACs a byte from memory, log", ylabel="10⁹ MACs a second, log")
         figure.legend(loc="outside upper left", ncols=3, fontsize=8)
-        return _svg(figure, name, "Roofline: MACs a second by MACs a byte, with the machine's peaks")
+        return as_svg(figure, name, "Roofline: MACs a second by MACs a byte, with the machine's peaks")
 
 
 def _line(axes: Axes, points: Sequence[tuple[int, object]], colour: str, index: int, label: str) -> None:
@@ -192,9 +192,9 @@ def _line_label(model: str, along: str, value: int, lines: int) -> str:
 def _stacked(names: Sequence[str], parts: Mapping[str, Sequence[float]], what: str, name: str) -> str:
     """Bars of parts that follow each other; ``what``: ``time`` in seconds or ``memory`` in bytes."""
     most = max(sum(values) for values in zip(*parts.values(), strict=True))
-    scale, unit = words.unit_of_times([most]) if what == "time" else (1e6, "MB")
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(height=1.25 + 0.3 * len(names))
+    scale, unit = words.unit_of_times([most]) if what == "time" else words.unit_of_sizes([most])
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(height=1.25 + 0.3 * len(names))
         left = np.zeros(len(names))
         for index, (label, values) in enumerate(parts.items()):
             widths = np.array(values) / scale
@@ -207,14 +207,10 @@ def _stacked(names: Sequence[str], parts: Mapping[str, Sequence[float]], what: s
         title = "start to first answer" if what == "time" else "resident memory without the interpreter's"
         axes.set_xlabel(f"{title}, {unit}")
         figure.legend(loc="outside upper left", ncols=4, fontsize=8, handlelength=1, handletextpad=0.4, columnspacing=1)
-        return _svg(figure, name, f"{title}, by model")
+        return as_svg(figure, name, f"{title}, by model")
 
 
 def _energy_label(e: Energy, several: bool) -> str:
     where = f", {e.sensor}" if e.measured else ", modelled"
     load = f", {words.counted(e.threads, 'thread')}, batch {e.batch}"
     return f"{e.model}{where}{load}" if several else f"{e.model}{'' if e.measured else where}"
-
-
-def _unit(values: Sequence[float], units: Sequence[tuple[str, float]]) -> tuple[float, str]:
-    return next(((scale, name) for name, scale in units if max(values) >= scale), (units[-1][1], units[-1][0]))

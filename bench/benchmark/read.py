@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 from compress.bench.benchmark.results import FILE, Benchmark, from_json
 from compress.bench.read_run import FILE as RUN_FILE
+from compress.bench.results import Interval
 from compress.bench.strict_json import ResultsError
 from compress.errors import RunError
 from compress.suggest import few
 
+Kind = Literal["benchmark", "run"]
 
-def is_benchmark(place: Path) -> bool:
-    """Whether a folder or file looks like a benchmark's rather than a run's."""
+
+def kind_of(place: Path) -> Kind | None:
+    """What a folder or file looks like; None where it does not tell: damaged, foreign, or not there."""
     if place.is_dir():
-        return not (place / RUN_FILE).is_file() and bool([*place.glob(FILE), *place.glob(f"*/{FILE}")])
-    if place.name == FILE:
-        return True
+        if (place / RUN_FILE).is_file():
+            return "run"
+        return "benchmark" if [*place.glob(FILE), *place.glob(f"*/{FILE}")] else None
+    if place.name in (FILE, RUN_FILE):
+        return "benchmark" if place.name == FILE else "run"
     try:
         schema = json.loads(place.read_text(encoding="utf-8")).get("schema")
-    except (OSError, ValueError, AttributeError):
-        return False
-    return isinstance(schema, str) and schema.startswith("compress.benchmark/")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    kinds: dict[str, Kind] = {"compress.benchmark": "benchmark", "compress.results": "run"}
+    return kinds.get(schema.partition("/")[0]) if isinstance(schema, str) else None
 
 
 def read_benchmark(place: Path) -> Benchmark:
@@ -32,6 +39,8 @@ def read_benchmark(place: Path) -> Benchmark:
         found = from_json(file.read_text(encoding="utf-8"))
         _check(found)
     except FileNotFoundError as error:
+        if not place.is_dir():
+            raise RunError(f"{place} does not exist; give the folder of a benchmark, or its {FILE}") from error
         targets = sorted(path.parent.name for path in place.glob(f"*/{FILE}"))
         which = f"which of its targets? {few(targets)}" if targets else f"it has no {FILE}"
         raise RunError(f"{place} is not the folder of one benchmark: {which}") from error
@@ -47,6 +56,16 @@ def _check(benchmark: Benchmark) -> None:
     """Figures that no measurement gives, and no comparison can take: the file was changed by hand or by a fault."""
     for cell in benchmark.cells:
         for timing in cell.timings:
-            known = [interval for interval in (timing.p50, timing.ratio_to_first) if interval]
-            if not all(0 < interval.low <= interval.value <= interval.high for interval in known):
-                raise ResultsError(f"{timing.model} in {cell.id} has figures that cannot be: measure it again")
+            _positive(
+                f"{timing.model} in {cell.id}", timing.p50, timing.ratio_to_first, timing.p90, timing.p99, timing.p999
+            )
+            rate = timing.throughput  # of a few rounds its interval may reach down to 0
+            if not (rate.value > 0 and 0 <= rate.low <= rate.value <= rate.high):
+                raise ResultsError(f"the throughput of {timing.model} in {cell.id} cannot be: measure it again")
+    for start in benchmark.cold:
+        _positive(f"the cold start of {start.model}", start.total)
+
+
+def _positive(what: str, *intervals: Interval | None) -> None:
+    if not all(0 < found.low <= found.value <= found.high for found in intervals if found):
+        raise ResultsError(f"{what} has figures that cannot be: measure it again")

@@ -23,7 +23,11 @@ Said = Literal["first", "faster", "slower", "within 2 %", "no difference to tell
 
 @dataclass(frozen=True, slots=True)
 class Model(Strict):
-    """A file that was measured, or should have been. ``source``: of the inputs; ``assumed``: sizes of open axes."""
+    """A file that was measured, or should have been. ``source``: of the inputs; ``assumed``: sizes of open axes.
+
+    ``flash``: bytes that it takes on a device in whole blocks: its bundle as installed, or its files where it has none.
+    ``bundle``: name, sequence number and id of the bundle that it came in.
+    """
 
     name: str
     path: str
@@ -34,6 +38,8 @@ class Model(Strict):
     outputs: list[dict[str, Any]] = field(default_factory=list)
     source: str = ""
     assumed: dict[str, int] = field(default_factory=dict)
+    flash: int | None = None
+    bundle: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +63,10 @@ class Timing(Strict):
     """One model in one cell: seconds of a call that takes ``samples`` samples. ``n`` calls in ``rounds`` rounds.
     Of ``offline`` a call is a burst of several streams, and its seconds are divided by its samples.
 
-    ``p50``: of all calls, with an interval from how the rounds differ. ``p90``, ``p99``, ``p999``: None where there are
-    too few calls. ``throughput``: samples by the time that all calls took. ``outliers``: calls above median + 10
-    standard deviations as the MAD estimates them; ``slowest``: the slowest call; both stay in every figure.
-    ``percentiles``: the 0th, 1st ... 100th.
+    ``p50``: the typical call: the estimate over openings that its interval belongs to; ``p50_calls``: the median of all
+    calls together. ``p90``, ``p99``, ``p999``: None where there are too few calls. ``throughput``: samples by the time
+    that all calls took. ``outliers``: calls above median + 10 standard deviations as the MAD estimates them, and above
+    1.5 medians; ``slowest``: the slowest call; both stay in every figure. ``percentiles``: the 0th, 1st ... 100th.
     """
 
     model: str
@@ -81,6 +87,7 @@ class Timing(Strict):
     warm_up: dict[str, Any] = field(default_factory=dict)
     doubts: list[Doubt] = field(default_factory=list)
     percentiles: tuple[float, ...] = ()
+    p50_calls: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,8 @@ class Cell(Strict):
     """A scenario with so many threads and samples a call, in which all models took turns.
 
     ``timings``: in the order of the models. ``fastest``: the models that none was shown to beat; one alone is the
-    fastest. ``ended_by``: ``precision``, ``seconds``, or ``interrupted`` where the cell was not finished.
+    fastest. ``alike``: the pairs of these that are shown to be within 2 % of each other. ``ended_by``: ``precision``,
+    ``seconds``, or ``interrupted`` where the cell was not finished.
     """
 
     id: str
@@ -103,6 +111,7 @@ class Cell(Strict):
     method: dict[str, Any] = field(default_factory=dict)
     conditions: dict[str, Any] = field(default_factory=dict)
     doubts: list[Doubt] = field(default_factory=list)
+    alike: list[list[str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +153,7 @@ class Energy(Strict):
     """Joules an inference by one sensor: the median of the windows with the least and the largest.
 
     ``measured`` is False for a figure modelled from watts that were given. ``none``: why there is no figure.
+    ``latency``: seconds of a call in the same windows: the median of their medians, the least and the largest.
     """
 
     model: str
@@ -164,6 +174,7 @@ class Energy(Strict):
     none: str | None = None
     warnings: list[str] = field(default_factory=list)
     method: dict[str, Any] = field(default_factory=dict)
+    latency: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,13 @@ models ran, so that a cell cut off in the middle of a round still has them.
 *within 2 %* when it lies between. Else there is *no difference to tell*: the interval holds that there is none, and
 also one worth having. (Why 1.02: :mod:`compress.bench.recommend`.)
 
+**Typical time.** The median that is shown is the estimate that its interval belongs to: over openings the median of
+their rounds' medians (:func:`compress.bench.stats.median_interval`). The median of all calls together is another
+quantity: where openings, or calls, have two speeds, it says which of them was met more often. It is kept by its name.
+
+**Outliers** are far from the median in both senses: by the spread of times, which may be next to nothing or that of one
+of two humps, and by time itself.
+
 **Fastest.** A model is out when another one's whole interval of the ratio to it is above 1.02. Whoever is left was not
 shown to be slower than anyone; one alone is the fastest. That is one comparison for every pair, of which each errs in
 one of forty cases on that side: among ten models in a tie, one may be left out by chance.
@@ -15,10 +22,12 @@ one of forty cases on that side: among ten models in a tie, one may be left out 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from compress.bench.benchmark import doubts as doubtful
 from compress.bench.benchmark.results import Doubt, Metric, Said, Timing
 from compress.bench.benchmark.tails import tail
 from compress.bench.recommend import WORTHWHILE
@@ -29,6 +38,8 @@ RESAMPLES = 1000
 OUTLIER = 10
 """Standard deviations above the median, as estimated from the MAD."""
 MAD_TO_SIGMA = 1.4826
+OUTLIER_TIMES = 1.5
+"""Times the median, which an outlier takes at least too."""
 PERCENT = np.linspace(0, 1, 101)
 
 Key = tuple[int, int]
@@ -55,20 +66,17 @@ def timing(
     keys = sorted(rounds)
     calls = [rounds[key] for key in keys]
     seconds = np.concatenate(calls)
-    p50 = median(seconds)
-    blocks, placements = _blocks(rounds, keys)
-    known = median_interval(blocks, placements) if len(keys) >= MIN_ROUNDS else None
-    low, high = (known.low, known.high) if known else (float(seconds.min()), float(seconds.max()))
+    p50, p50_calls = _typical(rounds, keys, seconds), median(seconds)
     throughput = _throughput([each[key] for key in keys])
     ratio = None if first is None else paired(first, each)
     tails = [tail(calls, q) for q in (0.90, 0.99, 0.999)]
-    middle_deviation = median(np.abs(seconds - p50))
+    outliers = _outliers(seconds, p50_calls)
     return Timing(
         model=model,
         samples=samples,
         n=int(seconds.size),
         rounds=len(keys),
-        p50=Interval(p50, min(p50, low), max(p50, high)),
+        p50=p50,
         p90=tails[0],
         p99=tails[1],
         p999=tails[2],
@@ -76,12 +84,13 @@ def timing(
         slowest=float(seconds.max()),
         throughput=throughput,
         metric=_metric(scenario, tails, throughput),
-        outliers=int((seconds > p50 + OUTLIER * MAD_TO_SIGMA * middle_deviation).sum()) if middle_deviation else 0,
+        outliers=outliers,
         said=said(ratio, first is None),
         ratio_to_first=ratio,
         warm_up=dict(warm_up or {}),
-        doubts=list(doubts),
+        doubts=[*doubts, *doubtful.of_times(p50, p50_calls, outliers / seconds.size)],
         percentiles=tuple(np.quantile(seconds, PERCENT).tolist()),
+        p50_calls=p50_calls,
     )
 
 
@@ -114,6 +123,12 @@ def fastest(rounds: Mapping[str, Rounds]) -> list[str]:
     return [model for model in rounds if model not in beaten]
 
 
+def alike(rounds: Mapping[str, Rounds], models: Sequence[str]) -> list[list[str]]:
+    """The pairs among ``models`` that are shown to be within 2 % of each other."""
+    pairs = combinations(models, 2)
+    return [[one, other] for one, other in pairs if said(paired(rounds[one], rounds[other])) == "within 2 %"]
+
+
 def _beats(one: Rounds, other: Rounds) -> bool:
     ratio = paired(other, one) if one is not other else None
     return ratio is not None and ratio.low > WORTHWHILE
@@ -121,6 +136,19 @@ def _beats(one: Rounds, other: Rounds) -> bool:
 
 def _blocks(rounds: Rounds, keys: Sequence[Key]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([np.median(rounds[key]) for key in keys]), np.array([placement for placement, _ in keys])
+
+
+def _typical(rounds: Rounds, keys: Sequence[Key], seconds: np.ndarray) -> Interval:
+    """With too few rounds for an interval: from the least to the largest of the calls' ``seconds``."""
+    blocks, placements = _blocks(rounds, keys)
+    if len(keys) >= MIN_ROUNDS:
+        return median_interval(blocks, placements)
+    return Interval(median(blocks), float(seconds.min()), float(seconds.max()))
+
+
+def _outliers(seconds: np.ndarray, middle: float) -> int:
+    deviation = MAD_TO_SIGMA * median(np.abs(seconds - middle))
+    return int((seconds > max(middle + OUTLIER * deviation, OUTLIER_TIMES * middle)).sum())
 
 
 def _throughput(each: Sequence[np.ndarray]) -> Interval:

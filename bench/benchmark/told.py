@@ -18,8 +18,13 @@ class Told:
     def __init__(self, device: str, several: bool, emit: Emit) -> None:
         self._device, self._emit = device, emit
         self._prefix = f"{device}: " if several else ""
+        self._alone = True
 
     def __call__(self, event: dict[str, Any]) -> None:
+        if self._alone and _others_measure(event):
+            self._alone = False
+            words = "another benchmark measures on this machine: the times of both are wrong; let them take turns"
+            self._emit(Shown("warning", message=f"{self._prefix}{words}"))
         shown = self._shown(event)
         if shown:
             self._emit(shown)
@@ -38,3 +43,10 @@ class Told:
             ended = f"{method['rounds']} rounds, ended by {method['ended_by']}"
             return Shown("line", f"{self._prefix}{event['cell']}", message=ended)
         return None
+
+
+def _others_measure(event: dict[str, Any]) -> bool:
+    """Whether the machine's state, at the beginning or during a cell, shows another benchmark."""
+    if event["event"] == "cell":
+        return any((state or {}).get("measuring") for state in (event.get("conditions") or {}).values())
+    return event["event"] == "conditions" and bool(event.get("measuring"))

@@ -10,7 +10,7 @@ from compress.bench.benchmark.results import Benchmark
 from compress.errors import BenchmarkError
 from compress.files import replace_file
 
-REPORT = "report.html"
+TABLE, CSV, REPORT = "table.md", "table.csv", "report.html"
 
 
 def write(benchmarks: Sequence[Benchmark], folder: Path, *, each: Mapping[str, Path]) -> None:
@@ -18,8 +18,8 @@ def write(benchmarks: Sequence[Benchmark], folder: Path, *, each: Mapping[str, P
     ``benchmark.json`` to its folder in ``each``, by target. Raises BenchmarkError where that cannot be written."""
     texts = {each[b.target] / results.FILE: results.to_json(b) for b in benchmarks}
     texts |= {
-        folder / "table.md": table.markdown(benchmarks),
-        folder / "table.csv": spreadsheet.as_csv(benchmarks),
+        folder / TABLE: table.markdown(benchmarks),
+        folder / CSV: spreadsheet.as_csv(benchmarks),
         folder / REPORT: report.render(benchmarks),
     }
     try:

@@ -2,7 +2,8 @@
 
 The process that measures is not the one that shows, for that one has torch and much else in memory and threads of its
 own. The plan's files are linked into a folder of their own, or copied where that cannot be done, so that what runs
-finds them as it would on a far device.
+finds them as it would on a far device. It ends when this process does, however that ends: it holds the other end of
+its standard input (``--attached``).
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ class Local:
             place(files, Path(work))
             (Path(work) / PLAN_FILE).write_text(to_json(plan))
             words = stack.enter_context(tempfile.TemporaryFile())
-            command = [sys.executable, "-m", "edge_runtime", "bench", PLAN_FILE, "-o", str(events), "--resume"]
+            command = [sys.executable, "-m", "edge_runtime", "bench", PLAN_FILE, "-o", str(events)]
             child = stack.enter_context(
                 subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
+                    [*command, "--resume", "--attached"],
+                    stdin=subprocess.PIPE,
                     stdout=words,
                     stderr=words,
                     cwd=work,
@@ -62,7 +63,7 @@ class Local:
             try:
                 self._follow(child, events, on_event)
             except BaseException:
-                child.send_signal(signal.SIGINT)
+                child.send_signal(signal.SIGTERM)  # in the background of a shell script SIGINT is ignored
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     child.wait(CLOSING_SECONDS)
                 raise

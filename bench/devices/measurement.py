@@ -232,8 +232,7 @@ class Measurement:
             pause = min(2 * pause, LONGEST_PAUSE)
         raise LostError(
             f"{self.device.address} was out of reach for {self.device.patience:.0f} s ({why}). What came is kept in "
-            f"{self.kept.path}. What was started there goes on by itself: give the same command again within a day to "
-            "collect it"
+            f"{self.kept.path}. What was started there goes on by itself: go on from there within a day to collect it"
         )
 
     def _abandon(self) -> None:

@@ -5,38 +5,46 @@ Measurements are matched by model and cell (scenario, threads, batch); models go
 * *speed*: the ratio to the benchmark's first model, measured in turns with it. A state of the machine slows both down,
   so the quotient of two benchmarks' ratios is what the model itself gained or lost. Not compared where the first model
   is another one, or its file has another size.
-* *median*: seconds of a call, on the same machine. Nothing interleaves two benchmarks, so their states must be alike as
-  far as they are known: governor, frequency, temperature, throttling. Where other programs used a share of the
-  processor in one of them, that share counts as noise between the two; above ``BUSY`` nothing can be said.
+* *median*, *p90*, *p99* and *throughput*: of the calls, on the same machine. Nothing interleaves two benchmarks, so
+  their states must be alike as far as they are known: governor, frequency, temperature, throttling. Where other
+  programs used a share of the processor in one of them, that share counts as noise between the two, and as many calls
+  of a percentile may have been slow for it; above ``BUSY`` nothing can be said. Intervals of percentiles and throughput
+  are lopsided by nature, and count with their longer side (:func:`~compress.bench.between.widest`).
+* *cold start*: the medians of five fresh processes or more, in such states
+  (:func:`~compress.bench.between.of_few`).
 * *size* of the file, exact, and *memory*, the peak of one fresh process; its tolerance stands for its noise.
+* *energy*: gross joules of a sample by a sensor of both (:mod:`compress.bench.diff.energies`), where the machine's
+  state allows medians.
 
-The words, the tolerances, the noise from run to run and the level of the intervals are those of
-:mod:`compress.bench.diff.compare`. Figures of an emulator are compared with those of an emulator only.
+What the older benchmark has and the newer one has not is *gone* (:mod:`compress.bench.diff.gone`): worse where the
+model was refused, else unknown. The words, the tolerances, the noise from run to run and the level of the intervals are
+those of :mod:`compress.bench.diff.compare`. Figures of an emulator are compared with those of an emulator only.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from compress.bench.benchmark.grids import cell_words
 from compress.bench.benchmark.results import Benchmark, Cell, Timing
-from compress.bench.between import quotient
 from compress.bench.diff import facts
 from compress.bench.diff.compare import RUN_TO_RUN, TOLERANCES, Judged
 from compress.bench.diff.facts import Fact
-from compress.bench.diff.judge import Both, Change, Word, apart, less_one, word_for
+from compress.bench.diff.gone import Gone, gone, partial
+from compress.bench.diff.judge import Change
+from compress.bench.diff.measured import Judge
 from compress.bench.stats import LEVEL
+from compress.bench.words import counted
+from compress.suggest import few
 
 SCHEMA = "compress.benchmark-diff/1"
-FIGURES = ("latency", "size", "memory")
-FILES = "files and memory"
-BUSY = 0.3
-"""Share of the processor that others may use while medians are still compared."""
+FIGURES = ("latency", "size", "memory", "energy")
+FILES = "files, cold start, memory and energy"
 PLAN = ("axes", "query", "seed", "energy", "sustain")
 """What of two plans is told where it differs; the cells are matched one by one."""
 
@@ -61,13 +69,15 @@ class ModelPair:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkDifference(Judged):
-    """All that differs. ``level``: of each interval. ``only_old``, ``only_new``: measurements without a partner."""
+    """All that differs. ``level``: of each interval. ``only_old``, ``only_new``: timings without a partner; ``gone``:
+    what of the older benchmark is missing, and why. ``partial``: why the older or the newer one is not whole."""
 
     unit: ClassVar[str] = "measurement"
     heading: ClassVar[str] = "Model"
     method: ClassVar[str] = (
         "Speed: each benchmark's ratio to its own first model, and the share of time which that says was gained or "
-        "lost. Medians are compared on one machine in a like state; what other programs used of it counts as noise."
+        "lost. Medians, p90, p99, throughput (as time a sample) and cold starts are compared on one machine in a like "
+        "state; what other programs used of it counts as noise. Not compared: p99.9, sustained load, floors, layers."
     )
 
     old: dict[str, str]
@@ -78,14 +88,37 @@ class BenchmarkDifference(Judged):
     pairs: tuple[ModelPair, ...]
     only_old: tuple[str, ...] = ()
     only_new: tuple[str, ...] = ()
+    gone: tuple[Gone, ...] = ()
+    partial: dict[str, str] = field(default_factory=dict)
     plan: list[Fact] = field(default_factory=list)
     versions: list[Fact] = field(default_factory=list)
     machine: list[Fact] = field(default_factory=list)
 
     @property
+    def worse(self) -> bool:
+        return bool(self.having("worse")) or any(lost.word == "worse" for lost in self.gone)
+
+    @property
     def incomplete(self) -> bool:
-        """Whether a figure of the older benchmark has nothing to be compared with."""
-        return bool(self.only_old) or any(change.old is not None for _, change in self.having("not compared"))
+        """Whether a figure of the older benchmark has nothing to be compared with, or the newer one is partial."""
+        unknown = any(lost.word == "unknown" for lost in self.gone)
+        return unknown or bool(self.only_old) or "newer" in self.partial or bool(self._apart())
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        return tuple(f"{lost.what}: {lost.word}; {lost.why}" for lost in self.gone)
+
+    def unknown(self) -> list[str]:
+        """What could not be judged, and why, for the first sentence."""
+        said = [f"the {which} benchmark is partial ({why})" for which, why in self.partial.items()]
+        for word in ("worse", "unknown"):
+            names = [lost.what for lost in self.gone if lost.word == word]
+            said += [f"gone ({word}): {few(names, 4)}"] if names else []
+        reasons = Counter(change.why for change in self._apart())
+        return said + [f"{counted(count, 'figure')} not compared: {why}" for why, count in reasons.most_common()]
+
+    def _apart(self) -> list[Change]:
+        return [change for _, change in self.having("not compared") if change.old is not None]
 
     def explained(self) -> dict[str, list[Fact]]:
         """What differs besides the figures, by title."""
@@ -105,14 +138,16 @@ def compare(
     allowed = {name: {**TOLERANCES, **(tolerances or {})}[name] for name in FIGURES}
     before, after = _timings(old, only), _timings(new, only)
     shared = [key for key in after if key in before]
+    names = [name for name in _measured(old) if name in _measured(new) and _meant(name, [*before, *after], only)]
+    elsewhere = "another machine" if _machine(old, new) else None
+    elsewhere = "one of them is emulated" if old.emulated != new.emulated else elsewhere
 
     def pairs(level: float) -> tuple[ModelPair, ...]:
-        judge = _Judge(old, new, allowed, run_to_run, level)
+        judge = Judge(old, new, elsewhere, allowed, run_to_run, level)
         timed = [
             ModelPair(key[0], new.target, cell_words(after[key][0]), judge.times(before[key], after[key]))
             for key in shared
         ]
-        names = dict.fromkeys(key[0] for key in shared)
         filed = [ModelPair(name, new.target, "", judge.files(name)) for name in names]
         return tuple(sorted((pair for pair in [*timed, *filed] if pair.changes), key=lambda pair: not pair.cell))
 
@@ -127,6 +162,8 @@ def compare(
         pairs=pairs(level),
         only_old=tuple("/".join(key) for key in before if key not in after),
         only_new=tuple("/".join(key) for key in after if key not in before),
+        gone=gone(new, _lost(old, new, before, after, only), elsewhere),
+        partial={which: why for which, of in (("older", old), ("newer", new)) if (why := partial(of))},
         plan=facts.changed(*({key: b.plan.get(key) for key in PLAN} for b in (old, new))),
         versions=facts.changed(_versions(old), _versions(new)),
         machine=_machine(old, new),
@@ -135,108 +172,40 @@ def compare(
 
 def to_json(difference: BenchmarkDifference) -> str:
     """Indented JSON with the schema's name; `worse` and `incomplete` as the exit code takes them."""
-    said = {"worse": difference.worse, "incomplete": difference.incomplete}
+    said = {"worse": difference.worse, "incomplete": difference.incomplete, "unknown": difference.unknown()}
     return json.dumps({"schema": SCHEMA, **said, **asdict(difference)}, indent=1, allow_nan=False, ensure_ascii=False)
-
-
-class _Judge:
-    def __init__(
-        self, old: Benchmark, new: Benchmark, tolerances: Mapping[str, float], between: float, level: float
-    ) -> None:
-        self._old, self._new, self._tolerances = old, new, tolerances
-        self._between, self._level = between, level
-        self._elsewhere = "another machine" if _machine(old, new) else None
-        if old.emulated != new.emulated:
-            self._elsewhere = "one of them is emulated"
-
-    def times(self, old: tuple[Cell, Timing], new: tuple[Cell, Timing]) -> tuple[Change, ...]:
-        return tuple(change for change in (self._speed(old, new), self._median(old, new)) if change)
-
-    def files(self, name: str) -> tuple[Change, ...]:
-        """Of size and peak memory."""
-        sizes = [next((m.size for m in b.models if m.name == name), None) for b in (self._old, self._new)]
-        peaks = [next((m for m in b.memory if m.model == name), None) for b in (self._old, self._new)]
-        changes = []
-        if None not in sizes and all(sizes):
-            both = Both("size", *sizes)
-            word = word_for(both.growth, both.growth, both.growth, self._tolerances["size"])
-            changes.append(Change("size", word, both.old, both.new, both.growth, why="exact"))
-        if None not in peaks:
-            both = Both("memory", *(peak.interpreter + peak.peak for peak in peaks))
-            loads = [(peak.threads, peak.batch) for peak in peaks]
-            changes.append(
-                self._memory(both, self._elsewhere or ("other threads or batch" if loads[0] != loads[1] else None))
-            )
-        return tuple(changes)
-
-    def _memory(self, both: Both, obstacle: str | None) -> Change:
-        if obstacle:
-            return both.apart(obstacle)
-        noise = self._tolerances["memory"]
-        word: Word = "worse" if both.growth > noise else "better" if both.growth < -noise else "within noise"
-        return Change("memory", word, both.old, both.new, both.growth, why="one process each")
-
-    def _speed(self, old: tuple[Cell, Timing], new: tuple[Cell, Timing]) -> Change | None:
-        ratios = [timing.ratio_to_first for _, timing in (old, new)]
-        if None in ratios:
-            return None  # it is what the others' speed is measured by, or there were too few rounds
-        both = Both("speed", *(ratio.value for ratio in ratios))
-        if obstacle := self._elsewhere or self._other_first(old[0], new[0]):
-            return both.apart(obstacle)
-        if _same(old[1], new[1]):
-            return both.same("the very same measurement")
-        slower = quotient(*ratios, level=self._level, between=self._between)
-        return both.judged(less_one(slower), self._tolerances["latency"], "against each benchmark's own first model")
-
-    def _median(self, old: tuple[Cell, Timing], new: tuple[Cell, Timing]) -> Change:
-        medians = [timing.p50 for _, timing in (old, new)]
-        both = Both("median", *(median.value for median in medians))
-        if _same(old[1], new[1]) and not self._elsewhere:
-            return both.same("the very same measurement")
-        few = "too few rounds for an interval" if "too few rounds" in (old[1].said, new[1].said) else None
-        others = max(_others(cell.conditions) for cell in (old[0], new[0]))
-        busy = f"other programs used up to {others:.0%} of the processor" if others > BUSY else None
-        if obstacle := self._elsewhere or few or busy or unlike(old[0].conditions, new[0].conditions):
-            return both.apart(obstacle)
-        between = math.hypot(self._between, others)
-        slower = quotient(medians[1], medians[0], level=self._level, between=between)
-        why = "same machine" + (f"; others used up to {others:.0%} of it" if others > 0.01 else "")
-        return both.judged(less_one(slower), self._tolerances["latency"], why)
-
-    def _other_first(self, old: Cell, new: Cell) -> str | None:
-        firsts = [cell.timings[0].model for cell in (old, new)]
-        if firsts[0] != firsts[1]:
-            return f"the first model was {firsts[0]}, and is {firsts[1]}"
-        sizes = [next((m.size for m in b.models if m.name == firsts[0]), None) for b in (self._old, self._new)]
-        return None if sizes[0] == sizes[1] else "the first model is another file"
-
-
-def unlike(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
-    """Why the machine is known to have been in another state; None: as far as it is known, in a like one.
-
-    Unlike are another governor, a frequency apart by more than 5 %, a temperature by more than 10 degrees, and any
-    throttling.
-    """
-    if why := apart(*(run.get("before") or {} for run in (old, new))):
-        return why
-    states = [run.get(when) or {} for run in (old, new) for when in ("before", "worst", "after")]
-    return "the processor was throttled" if any(state.get("throttled") for state in states) else None
-
-
-def _same(old: Timing, new: Timing) -> bool:
-    return (old.n, old.mean, old.percentiles) == (new.n, new.mean, new.percentiles)
-
-
-def _others(conditions: Mapping[str, Any]) -> float:
-    """The largest share of the processor that others used; 0 where it is not known."""
-    states = [conditions.get(when) or {} for when in ("before", "worst", "after")]
-    return max((state["others"] for state in states if state.get("others")), default=0.0)
 
 
 def _timings(benchmark: Benchmark, only: Sequence[str]) -> dict[tuple[str, str], tuple[Cell, Timing]]:
     """By model and cell. What was cut off in the middle counts: its interval says how little is known."""
     found = {(t.model, cell.id): (cell, t) for cell in benchmark.cells for t in cell.timings}
     return {key: of for key, of in found.items() if not only or _asked("/".join(key), only)}
+
+
+def _measured(benchmark: Benchmark) -> list[str]:
+    """The models that were opened."""
+    return [model.name for model in benchmark.models if model.size is not None or model.version is not None]
+
+
+def _meant(name: str, cells: Iterable[tuple[str, str]], only: Sequence[str]) -> bool:
+    """Whether what is of no cell of a model is asked for: by ``MODEL/*``, or with one of its cells."""
+    return not only or _asked(f"{name}/", only) or any(name == model for model, _ in cells)
+
+
+def _lost(
+    old: Benchmark,
+    new: Benchmark,
+    before: Collection[tuple[str, str]],
+    after: Collection[tuple[str, str]],
+    only: Sequence[str],
+) -> list[tuple[str, str]]:
+    """What of the older benchmark the newer one has not: timings, cold starts, memory."""
+    lost = [key for key in before if key not in after]
+    for part in ("cold", "memory"):
+        there = {of.model for of in getattr(new, part)}
+        missing = [of.model for of in getattr(old, part) if of.model not in there]
+        lost += [(name, part) for name in missing if _meant(name, before, only)]
+    return lost
 
 
 def _asked(name: str, only: Sequence[str]) -> bool:

@@ -1,6 +1,6 @@
 """What changed between two runs beyond noise, and what cannot be told: `compress diff OLDER NEWER`.
 
-Variants are matched by stage, target and runtime. Five figures of each are compared:
+Variants are matched by stage, target and runtime. Up to six figures of each are compared:
 
 * *accuracy*: in pairs, where both runs say which samples of the same data they got right (Tango's interval, see
   :mod:`compress.bench.stats`). Else as two proportions (Newcombe's interval), which is valid and several times wider.
@@ -14,6 +14,8 @@ Variants are matched by stage, target and runtime. Five figures of each are comp
   alike (:func:`~compress.bench.diff.judge.unlike`); else it is shown for information and decides nothing.
 * *size*: bytes, exact.
 * *memory*: peak of one fresh process each. It has no interval: its tolerance stands for its noise.
+* *energy*: gross joules of a sample where both runs measured it with one sensor, under the conditions of medians
+  (:mod:`compress.bench.diff.energies`).
 
 A figure is **worse** when its interval lies wholly on the worse side and its estimate is worse by more than the
 tolerance: beyond noise and beyond what is tolerated. Worse beyond noise and not beyond the tolerance is **tolerated**;
@@ -41,13 +43,14 @@ from typing import Any, ClassVar
 
 from compress.bench import words
 from compress.bench.diff import facts
+from compress.bench.diff.energies import energy
 from compress.bench.diff.facts import Fact
 from compress.bench.diff.judge import Change, Judge, Word
 from compress.bench.results import Results, Variant
 from compress.bench.stats import LEVEL
 
 SCHEMA = "compress.diff/1"
-TOLERANCES = {"latency": 0.03, "accuracy": 0.005, "size": 0.01, "memory": 0.05}
+TOLERANCES = {"latency": 0.03, "accuracy": 0.005, "size": 0.01, "memory": 0.05, "energy": 0.05}
 """Fractions; of accuracy, absolute."""
 RUN_TO_RUN = 0.02
 """Standard deviation, from run to run, of the logarithm of a ratio to the teacher: measured in docs/diff.md."""
@@ -69,6 +72,7 @@ class Judged:
     verdicts: ClassVar[tuple[Said, ...]] = ()
     budget: ClassVar[tuple[Said, ...]] = ()
     made_anew: ClassVar[Sequence[str]] = ()
+    lost: ClassVar[Sequence[str]] = ()
 
     def having(self, word: Word) -> list[tuple[Any, Change]]:
         """The figures of which this is said, each with its pair."""
@@ -77,6 +81,11 @@ class Judged:
     @property
     def worse(self) -> bool:
         return bool(self.having("worse"))
+
+    def unknown(self) -> list[str]:
+        """What of the older run could not be judged, in words that follow the answer."""
+        gone = len(self.only_old)
+        return [f"{words.counted(gone, self.unit)} of the older run not compared"] if gone else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +141,10 @@ class Difference(Judged):
 
     @property
     def incomplete(self) -> bool:
-        """Whether a figure of the older run has nothing to be compared with; medians between runs need not have."""
-        return bool(self.only_old) or any(
-            change.old is not None and change.figure != "median" for _, change in self.having("not compared")
-        )
+        """Whether a figure of the older run has nothing to be compared with; medians and energy between runs need not
+        have."""
+        missing = [change.figure for _, change in self.having("not compared") if change.old is not None]
+        return bool(self.only_old) or not {"median", "energy"}.issuperset(missing)
 
     def explained(self) -> dict[str, list[Fact]]:
         """What differs besides the figures, by title."""
@@ -162,9 +171,13 @@ def compare(
 
     def pairs(level: float) -> tuple[Pair, ...]:
         judge = Judge(old, new, allowed, run_to_run, level)
-        return tuple(
-            Pair(*place, after[place].precision, judge.changes(before[place], after[place])) for place in shared
-        )
+        found = []
+        for place in shared:
+            one, other = before[place], after[place]
+            state = judge.other_state(one, other)
+            used = energy(one.energy, other.energy, state, allowed["energy"], between=run_to_run, level=level)
+            found.append(Pair(*place, other.precision, (*judge.changes(one, other), *([used] if used else []))))
+        return tuple(found)
 
     intervals = sum(change.low is not None for pair in pairs(LEVEL) for change in pair.changes)
     level = 1 - (1 - LEVEL) / max(1, intervals)

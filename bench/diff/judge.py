@@ -51,6 +51,10 @@ class Judge:
         found = (self._accuracy, self._speed, self._median, self._size, self._memory)
         return tuple(change for figure in found if (change := figure(old, new)) is not None)
 
+    def other_state(self, old: Variant, new: Variant) -> str | None:
+        """Why what depends on the machine's state cannot be compared; None: it can."""
+        return self._elsewhere or _asked_otherwise(old, new) or self._other_conditions(new)
+
     def _accuracy(self, old: Variant, new: Variant) -> Change | None:
         before, after = old.accuracy, new.accuracy
         found = _found("accuracy", before and before.value, after and after.value, old, new)
@@ -95,7 +99,7 @@ class Judge:
         if old.latency == new.latency and not self._elsewhere:
             return found.same("the very same measurement")
         intervals = [v.latency.interval for v in (old, new)]
-        obstacle = self._elsewhere or _asked_otherwise(old, new) or self._other_conditions(new)
+        obstacle = self.other_state(old, new)
         if not obstacle and None in intervals:
             obstacle = "too few rounds for an interval"
         if obstacle:

@@ -35,9 +35,14 @@ _SHOWN = {
     "median": words.seconds,
     "size": words.size,
     "memory": words.size,
+    "energy": words.joules,
+    "p90": words.seconds,
+    "p99": words.seconds,
+    "throughput": lambda value: f"{words.grouped(value)}/s",
+    "cold start": words.seconds,
 }
 _CALLED = {"size": "file"}
-_GROWS = {"speed": "time ", "median": "time "}
+_GROWS = dict.fromkeys(("speed", "median", "p90", "p99", "throughput", "cold start"), "time ")
 
 
 def terminal(difference: Judged, width: int = 100, *, everything: bool = False) -> RenderableType:
@@ -54,13 +59,17 @@ def headline(difference: Judged) -> str:
     """The answer in a sentence."""
     counts = {word: len(difference.having(word)) for word in ("worse", "better", "cannot tell")}
     worse = counts["worse"]
-    said = [f"{words.counted(worse, 'figure')} worse beyond noise and tolerance" if worse else "Nothing is worse"]
-    said[0] += "" if worse else " beyond noise and tolerance"
+    unknown = difference.unknown()
+    nothing = "Nothing is worse"
+    if difference.worse:
+        nothing = "No figure is worse"  # but a model is gone
+    elif unknown:
+        nothing = "Nothing that could be compared is worse"
+    said = [words.counted(worse, "figure") + " worse" if worse else nothing]
+    said[0] += " beyond noise and tolerance"
     said += [f"{counts['better']} better"] if counts["better"] else []
     said += [f"{counts['cannot tell']} cannot be told"] if counts["cannot tell"] else []
-    gone = len(difference.only_old)
-    said += [f"{words.counted(gone, difference.unit)} of the older run not compared"] if gone else []
-    return "; ".join(said) + "."
+    return "; ".join([*said, *unknown]) + "."
 
 
 def _runs(difference: Judged) -> str:
@@ -175,6 +184,8 @@ def _indented(text: str, style: str = "") -> RenderableType:
 
 def _lists(difference: Judged) -> Iterable[tuple[str, list[str]]]:
     """(title, lines) of what explains the changes; nothing of what did not change."""
+    if difference.lost:
+        yield "Gone", list(difference.lost)
     for title, ids in (("Only in the older run", difference.only_old), ("Only in the newer run", difference.only_new)):
         if ids:
             yield title, list(ids)

@@ -230,7 +230,7 @@ class Measurement:
         sensors = self._hardware.sensors(found.sensors)
         if not sensors:
             for way in self._opened:
-                self._record.write("energy", model=way.name, threads=1, batch=batch, none=f"no sensor: {found.words()}")
+                self._record.write("energy", model=way.name, threads=1, batch=batch, none=found.why_none())
             return
         calls = self._calls(batch, "energy")
         samples = energy.measure(

@@ -53,10 +53,14 @@ def terminal(profile: Profile, top: int = 20, width: int = 120) -> RenderableTyp
 def lines(profile: Profile, shown: int) -> list[tuple[str, str]]:
     """What stands below the table: labels, and sentences."""
     rows = sorted((layer.share for layer in profile.layers), reverse=True)
-    rest = f", of which the {shown} shown take {words.percent(sum(rows[:shown]), 0)}" if shown < len(rows) else ""
+    part = words.percent(sum(rows[:shown]), 0)
+    rest = f", of which the {shown} shown {_take(shown)} {part}" if shown < len(rows) else ""
     floor = f"{roofline.say(profile.floor)}." if profile.floor else f"none: {profile.no_floor}."
     return [
-        ("Layers", f"{words.counted(len(rows), 'layer')} take {words.seconds(profile.layers_sum)}{rest}."),
+        (
+            "Layers",
+            f"{words.counted(len(rows), 'layer')} {_take(len(rows))} {words.seconds(profile.layers_sum)}{rest}.",
+        ),
         ("", f"{_kinds(profile)}."),
         ("", _conversions(profile)),
         ("Inference", _inference(profile)),
@@ -65,6 +69,10 @@ def lines(profile: Profile, shown: int) -> list[tuple[str, str]]:
         *(("", f"{note[0].upper()}{note[1:]}.") for note in (profile.floor.notes if profile.floor else ())),
         ("Method", f"{profile.method['profiler']}; {words.counted(profile.method['calls'], 'call')}."),
     ]
+
+
+def _take(count: int) -> str:
+    return "takes" if count == 1 else "take"
 
 
 def _where(profile: Profile) -> str:

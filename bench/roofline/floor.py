@@ -1,6 +1,6 @@
 """How fast a model could be on a machine, at best: the roofline model, with measured peaks.
 
-    floor = max(compute, memory)        an inference cannot take less
+    floor = max(compute, memory)        an inference takes no less, as far as the peaks are right
     compute = sum over products of MACs / peak rate of their precision
     memory  = bytes that must move / the rate at which they can
 
@@ -35,12 +35,13 @@ Side = Literal["compute", "memory"]
 
 @dataclass(frozen=True)
 class Floor:
-    """``seconds``: no inference takes less; ``compute`` and ``memory`` are its two sides, of which ``side`` binds.
+    """``seconds``: no inference takes less, if the peaks are right; ``compute`` and ``memory`` are its two sides, of
+    which ``side`` binds.
 
-    ``low``, ``high``: the floor if the peaks were a tenth higher, and if they were a tenth lower and everything came
-    from memory (something else ran in between). ``rates``: MACs a second used, by precision; ``bandwidth``: bytes a
-    second, from ``source`` ("memory", "level 2 cache"). ``reached``: floor / measured median, a fraction; None when
-    nothing was measured. ``notes``: what is not known or not counted, in words.
+    ``low``, ``high``: the floor if the peaks were a tenth higher, which alone is a bound, and if they were a tenth
+    lower and everything came from memory (something else ran in between). ``rates``: MACs a second used, by precision;
+    ``bandwidth``: bytes a second, from ``source`` ("memory", "level 2 cache"). ``reached``: floor / measured median, a
+    fraction; None when nothing was measured. ``notes``: what is not known or not counted, in words.
     """
 
     seconds: float
@@ -91,11 +92,11 @@ def floor(cost: Cost, peaks: Mapping[str, Any], p50: float | None = None) -> Flo
 
 
 def say(found: Floor) -> str:
-    """``an inference takes at least 182 us (165 to 202 us), by 87.6 GMAC/s in int8; this one reaches 56 % of that``."""
+    """``the floor of an inference is 182 us (165 to 202 us), by 87.6 GMAC/s in int8; this one reaches 56 %``."""
     rates = " and ".join(f"{giga(rate)} GMAC/s in {precision}" for precision, rate in found.rates.items())
     by = rates if found.side == "compute" else f"{giga(found.bandwidth)} GB/s from the {found.source}"
     spread = words.spread(words.seconds(found.low), words.seconds(found.high))
-    text = f"an inference takes at least {words.seconds(found.seconds)} ({spread}), by {by}"
+    text = f"the floor of an inference is {words.seconds(found.seconds)} ({spread}), by {by}"
     return (
         text if found.reached is None else f"{text}; this one reaches {words.percent(found.reached, 0)} of that speed"
     )

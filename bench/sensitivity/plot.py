@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from compress.bench import labels
-from compress.bench.plots import _STYLE, FAINT, MARKERS, SERIES, WIDTH, Point, _figure, _svg
+from compress.bench.plots import FAINT, MARKERS, SERIES, STYLE, WIDTH, Point, as_svg, new_figure
 from compress.bench.ranking import Ranking, Sensitivity
 
 NAMED = 3
@@ -29,8 +29,8 @@ def noise_latency(ranking: Ranking, *, name: str = "noise") -> str | None:
     layers = [(rank, layer) for rank, layer in enumerate(ranking.layers, start=1) if layer.sqnr is not None]
     if ranking.latency is None or not layers:
         return None
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(height=3.8)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(height=3.8)
         points = [_point(rank, layer) for rank, layer in layers]
         axes.axvline(0, color=FAINT, linewidth=1.2, zorder=1)
         for kind, words in enumerate(KINDS):
@@ -46,13 +46,13 @@ def noise_latency(ranking: Ranking, *, name: str = "noise") -> str | None:
         axes.set(xlabel=f"{TIME} (95 % interval)", ylabel="signal to noise of the logits, dB (up: more harm)")
         figure.legend(loc="outside upper left", ncols=3, fontsize=8, handletextpad=0.2)
         labels.label(figure, axes, points)
-        return _svg(figure, name, f"Noise in the logits against time saved, by layer, {ranking.runtime}")
+        return as_svg(figure, name, f"Noise in the logits against time saved, by layer, {ranking.runtime}")
 
 
 def rows(ranking: Ranking, *, name: str = "rows") -> str:
     """SVG with a line for every layer: the accuracy that it loses alone in int8, and the time that saves."""
     layers, timed = ranking.layers, ranking.latency is not None
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH * 1.5, 1.0 + 0.2 * len(layers)), layout="constrained")
         panels = np.atleast_1d(figure.subplots(1, 2 if timed else 1, sharey=True))
         _intervals(panels[0], ranking, [(v.loss.value, v.loss.low, v.loss.high) for v in layers])
@@ -65,7 +65,7 @@ def rows(ranking: Ranking, *, name: str = "rows") -> str:
             latencies = [layer.latency for layer in layers]
             _intervals(panels[1], ranking, [(v.value - 1, v.low - 1, v.high - 1) for v in latencies])
             panels[1].set_xlabel(TIME)
-        return _svg(figure, name, f"Accuracy lost and time saved by layer, 95 % intervals, {ranking.runtime}")
+        return as_svg(figure, name, f"Accuracy lost and time saved by layer, 95 % intervals, {ranking.runtime}")
 
 
 def _intervals(axes: Axes, ranking: Ranking, values: list[tuple[float, float, float]]) -> None:

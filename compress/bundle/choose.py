@@ -6,7 +6,8 @@ from compress.bench import recommend
 from compress.bench.results import Results, Variant
 from compress.errors import BundlingError
 
-NOT_FOR_DEVICES = "pytorch"
+NOT_FOR_DEVICES = ("pytorch", "pytorch-cuda", "aotinductor", "aotinductor-graph", "onnxruntime-cuda")
+"""Runtimes that need more than edge-runtime on a device, or, packages, were compiled for this very machine."""
 
 
 def choose(results: Results, wanted: str | None) -> Variant:
@@ -17,7 +18,9 @@ def choose(results: Results, wanted: str | None) -> Variant:
     """
     variants = bundled(results)
     if not variants:
-        raise BundlingError(f"the run '{results.name}' has no model for a device, only PyTorch's; add a target")
+        raise BundlingError(
+            f"the run '{results.name}' has no model for a device: edge-runtime has none of its runtimes; add a target"
+        )
     if found := next((variant for variant in variants if variant.id == wanted), None):
         return found
     place = variants[0].target if wanted is None else wanted
@@ -40,7 +43,7 @@ def listed(results: Results) -> str:
 
 def bundled(results: Results) -> list[Variant]:
     """The variants that a device can run."""
-    return [variant for variant in results.variants if variant.runtime != NOT_FOR_DEVICES]
+    return [variant for variant in results.variants if variant.runtime not in NOT_FOR_DEVICES]
 
 
 def _names(variant: Variant) -> tuple[str, str]:

@@ -37,7 +37,8 @@ def provenance(results: Results, variant: Variant, licence: str, golden: str) ->
 
 
 def measured(results: Results, variant: Variant) -> Facts:
-    """Seconds, bytes and fractions of this variant, where and when they were measured; what was not is left out."""
+    """Seconds, bytes, joules and fractions of this variant, where and when they were measured; what was not is left
+    out."""
     facts: Facts = {"size": variant.size, "params": variant.params, "macs": variant.macs}
     facts |= {"precision": variant.precision, "not_measured": variant.not_measured}
     if variant.latency:
@@ -50,6 +51,9 @@ def measured(results: Results, variant: Variant) -> Facts:
         facts["taken"] = results.conditions.get(label, {}).get("taken")
     if variant.memory:
         facts["memory"] = asdict(variant.memory)
+    if energies := [energy for energy in variant.energy if energy.measured and energy.gross]:
+        joules = ("sensor", "source", "gross", "net")
+        facts["energy"] = [{key: asdict(energy)[key] for key in joules} for energy in energies]
     if variant.accuracy:
         facts["accuracy"] = asdict(variant.accuracy)
     if variant.agreement:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from compress.bench.benchmark import results
+from compress.bench.benchmark.bundles import Unpacked
 from compress.bench.benchmark.models import given, known_axes, planned
 from compress.bench.benchmark.request import Request, load
 from compress.bench.benchmark.results import Benchmark
@@ -18,27 +20,43 @@ from compress.errors import BenchmarkError
 from compress.quantities import FRACTION, SECONDS, parse
 from compress.suggest import did_you_mean
 from compress.targets.target import THIS_MACHINE
+from edge_runtime.bundle.signature import load_public
 from edge_runtime.errors import ProbeError
 from edge_runtime.probes.plan import SCENARIOS, Plan
 
 TIMES = SECONDS | {"m": 60.0, "h": 3600.0}
 
 
-def request(words: Sequence[str], options: dict[str, Any], command: list[str]) -> Request:
-    """What is to be measured, where. Raises BenchmarkError, or click.BadParameter naming the option."""
+def request(words: Sequence[str], options: dict[str, Any], command: list[str], folder: Path) -> Request:
+    """What is to be measured, where. ``folder``: of the results, which keeps unpacked bundles; what a wrong request has
+    put there is removed. Raises BenchmarkError, BundleError, or click.BadParameter naming the option."""
+    bundles = Unpacked(folder, map(load_public, options["keys"]), here=not _far(options))
+    try:
+        return _request(words, options, command, bundles)
+    except BaseException:
+        bundles.remove()
+        raise
+
+
+def _far(options: dict[str, Any]) -> bool:
+    return bool(options["connect"] or set(options["targets"]) - {THIS_MACHINE})
+
+
+def _request(words: Sequence[str], options: dict[str, Any], command: list[str], bundles: Unpacked) -> Request:
     targets = list(options["targets"])
     if options["connect"] and len(targets) > 1:
         raise click.UsageError("--connect says where one target is; write connect: into the targets' files for several")
     if len(set(targets)) < len(targets):
         raise click.BadParameter(f"{', '.join(targets)}: each target once", param_hint="--on")
     check_runtime(options["runtime"])
-    far = bool(options["connect"] or set(targets) - {THIS_MACHINE})
-    models = given(words, runtime=options["runtime"], targets=targets, far=far)
+    scenarios = _scenarios(options["scenarios"])
+    _check_sizes(scenarios, options)
+    models = given(words, runtime=options["runtime"], targets=targets, far=_far(options), bundles=bundles)
     in_plan, files = planned(models, inputs_file(options["inputs"]))
     try:
         plan = Plan(
             models=in_plan,
-            scenarios=_scenarios(options["scenarios"]),
+            scenarios=scenarios,
             threads=_numbers(options["threads"], "--threads"),
             batches=_numbers(options["batches"], "--batch"),
             seconds=_time(options["seconds"], "--seconds"),
@@ -128,6 +146,19 @@ def _scenarios(words: Iterable[str]) -> tuple[str, ...]:
         if name not in SCENARIOS:
             raise click.BadParameter(f"{name!r}: {did_you_mean(name, SCENARIOS)}", param_hint="--scenario")
     return tuple(dict.fromkeys(names))
+
+
+def _check_sizes(scenarios: tuple[str, ...], options: dict[str, Any]) -> None:
+    """Sizes of calls that no scenario would use."""
+    asked = click.get_current_context().get_parameter_source
+    if _numbers(options["batches"], "--batch") != (1,) and not {"offline", "batch"} & set(scenarios):
+        raise click.BadParameter(
+            f"{options['batches']}: no call of {' and '.join(scenarios)} has so many samples; add --scenario batch, or "
+            "offline",
+            param_hint="--batch",
+        )
+    if asked("query") is ParameterSource.COMMANDLINE and "multi-stream" not in scenarios:
+        raise click.BadParameter("only multi-stream has queries; add --scenario multi-stream", param_hint="--query")
 
 
 def _numbers(text: str, option: str) -> tuple[int, ...]:

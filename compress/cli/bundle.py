@@ -42,6 +42,7 @@ def bundle(
     from pathlib import Path
 
     from compress.bundle import bundle as make
+    from edge_runtime.bundle.flash import blocks, installed
     from edge_runtime.bundle.signature import load_private
 
     made = make(
@@ -58,4 +59,9 @@ def bundle(
         click.echo(f"warning: {words}", err=True)
     manifest = made.manifest
     click.echo(f"{made.path}: {manifest.provenance['variant']}, {made.size / 1e3:.0f} kB, for {manifest.target}")
+    model = blocks(file.size for file in manifest.files if file.path.startswith("model/"))
+    click.echo(
+        f"on a device: {installed(manifest) / 1e3:.0f} kB of flash, {model / 1e3:.0f} kB of it the model's; "
+        "edge-runtime and its engine apart"
+    )
     click.echo(f"{manifest.name} {manifest.sequence}, id {made.id[:16]}{', unchanged' if made.again else ''}")

@@ -26,7 +26,8 @@ WORSE = 4
     "tolerances",
     multiple=True,
     metavar="FIGURE=PERCENT",
-    help="How much worse is tolerated, several with commas [default: latency=3%,accuracy=0.5%,size=1%,memory=5%].",
+    help="How much worse is tolerated, several with commas [default: latency=3%,accuracy=0.5%,size=1%,memory=5%,"
+    "energy=5%].",
 )
 @click.option(
     "--run-to-run",
@@ -36,7 +37,11 @@ WORSE = 4
     help="How much times vary from run to run (standard deviation).",
 )
 @click.option("--only", multiple=True, metavar="PATTERN", help="Only variants such as 'quantize/*'; may be repeated.")
-@click.option("--strict", is_flag=True, help="Also fail where a figure of OLDER has none to be compared with.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Also fail where a figure of OLDER could not be compared: gone, cut off, or another state of the machine.",
+)
 @click.option("--all", "everything", is_flag=True, help="A row for every figure, changed or not.")
 @json_option
 def diff(
@@ -69,17 +74,16 @@ def diff(
 
 def _compared(older: Path, newer: Path, options: dict[str, Any]) -> tuple[Judged, str]:
     """What changed, and the same as JSON, of two runs or of two benchmarks."""
-    from compress.bench.benchmark.read import is_benchmark, read_benchmark
+    from compress.bench.benchmark.read import kind_of, read_benchmark
     from compress.bench.diff import benchmark as benchmarks
     from compress.bench.diff import compare as runs
     from compress.bench.read_run import read_run
     from compress.errors import RunError
 
-    kinds = [is_benchmark(place) for place in (older, newer)]
-    if kinds[0] != kinds[1] and all(place.exists() for place in (older, newer)):
-        said = [f"{p} is a {'benchmark' if k else 'run'}" for p, k in zip((older, newer), kinds, strict=True)]
-        raise RunError(f"{said[0]} and {said[1]}: two of one kind can be compared")
-    if any(kinds):
+    kinds = [kind_of(place) for place in (older, newer)]
+    if set(kinds) == {"benchmark", "run"}:
+        raise RunError(f"{older} is a {kinds[0]} and {newer} is a {kinds[1]}: two of one kind can be compared")
+    if "benchmark" in kinds:  # where the other one is damaged, reading it tells how
         old, new = read_benchmark(older), read_benchmark(newer)
         found, what = benchmarks.compare(old, new, **options), "measurement (model/scenario/threads/batch)"
         have, text = [_measurements(old), _measurements(new)], benchmarks.to_json(found)
@@ -87,7 +91,7 @@ def _compared(older: Path, newer: Path, options: dict[str, Any]) -> tuple[Judged
         old, new = read_run(older), read_run(newer)
         found, what = runs.compare(old, new, **options), "variant (stage/target/runtime)"
         have, text = [_variants(old), _variants(new)], runs.to_json(found)
-    if not found.pairs:
+    if not found.pairs and not found.worse:
         asked = f" that --only {' or '.join(options['only'])} means" if options["only"] else ""
         raise RunError(f"there is no {what} in both runs{asked}: {older} has {have[0]}; {newer} has {have[1]}")
     return found, text

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 from typing import Any
 
 import click
@@ -64,10 +65,10 @@ class _Lazy(click.Group):
                 raise
             click.echo(f"error: {error}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             running = ctx.invoked_subcommand == "run"
             click.echo(f"interrupted{'; the next run goes on from here' if running else ''}", err=True)
-            ctx.exit(130)
+            ctx.exit(128 + getattr(error, "number", signal.SIGINT))  # of `compress bench`, which hears SIGTERM too
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -77,6 +77,8 @@ def profile(
 def _measure(device: Device, plan: Plan, files: Mapping[str, Path], name: str, path: Path) -> Profile:
     import tempfile
 
+    from compress.bench.benchmark.fits import fitting
+    from compress.bench.devices.signals import as_ctrl_c
     from compress.bench.profile.layers import read
     from compress.errors import DeviceError
 
@@ -88,9 +90,9 @@ def _measure(device: Device, plan: Plan, files: Mapping[str, Path], name: str, p
         else:
             events.append(event)
 
-    with tempfile.TemporaryDirectory(prefix="profile-") as folder:
+    with as_ctrl_c(), tempfile.TemporaryDirectory(prefix="profile-") as folder:
         try:
-            device.run(plan, files, on_event, folder=Path(folder))
+            device.run(plan, files, fitting(plan, plan.axes, on_event), folder=Path(folder))
         except DeviceError:
             if not any(event["event"] == "profile" for event in events):
                 raise

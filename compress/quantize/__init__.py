@@ -21,15 +21,19 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Method:
     """``module``: in this package. ``runtimes``: what it can write for. ``integer``: whether the scheme of the target
-    matters to it. ``trains``: whether it needs the PyTorch network. ``measures``: whether it times layers."""
+    matters to it. ``trains``: whether it needs the PyTorch network; ``rewrites``: runtimes for which it needs it
+    otherwise, to write it anew. ``measures``: whether it times layers."""
 
     module: str
     runtimes: tuple[str, ...]
     integer: bool = True
     trains: bool = False
     measures: bool = False
+    rewrites: tuple[str, ...] = ()
 
 
+_STORED, _GRAPHS = ("onnxruntime", "openvino"), ("tensorrt", "onnxruntime-cuda")
+_PACKAGES = ("aotinductor", "aotinductor-graph")
 METHODS = {
     "static": Method("static", ("onnxruntime", "openvino", "tensorrt", "litert")),
     "nncf": Method("nncf", ("openvino",)),
@@ -38,14 +42,15 @@ METHODS = {
     "fx": Method("fx", ("onnxruntime", "openvino", "tensorrt"), trains=True),
     "mixed": Method("mixed", ("onnxruntime", "openvino"), measures=True),
     "weights": Method("weight_only", ("onnxruntime", "openvino"), integer=False),
-    "half": Method("half", ("onnxruntime", "openvino"), integer=False),
+    "fp16": Method("half", (*_STORED, *_PACKAGES, *_GRAPHS), integer=False, rewrites=(*_PACKAGES, *_GRAPHS)),
+    "bf16": Method("half", (*_STORED, *_PACKAGES), integer=False, rewrites=_PACKAGES),
 }
 _BY_FORMAT = {
     "mixed": "mixed",
     "int8-weights": "weights",
     "int4-weights": "weights",
-    "fp16": "half",
-    "bf16": "half",
+    "fp16": "fp16",
+    "bf16": "bf16",
 }
 
 

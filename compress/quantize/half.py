@@ -1,4 +1,7 @@
-"""Weights in 16-bit floats: half the file, next to no loss, no calibration.
+"""16-bit floats: half the file, next to no loss, no calibration.
+
+AOTInductor packages and, in fp16, the ONNX files for TensorRT and the CUDA provider are written anew, to compute in 16
+bits behind the normalisation. ONNX Runtime and OpenVINO on a processor get weights of 16 bits:
 
 Constants become fp16 or bf16 behind a Cast (ONNX) or Convert (OpenVINO) to float, which both runtimes fold when they
 load the file: speed and memory are float's. Why not arithmetic in 16 bits?
@@ -25,6 +28,7 @@ import openvino
 from onnx import TensorProto, helper
 
 from compress.errors import QuantizationError
+from compress.quantize import method
 from compress.quantize.graph import qdq
 from compress.quantize.graph.float_only import LEAST, elements, read_onnx, read_openvino, runs_on
 from compress.quantize.weight_only import RUNTIMES, write
@@ -48,6 +52,8 @@ def quantize(job: Job) -> list[str]:
     activations that are not finite.
     """
     to = job.settings.to
+    if job.runtime in method(job.settings).rewrites:
+        return _rewritten(job)
     runs_on(job.runtime, RUNTIMES, to)
     largest, where = largest_activation(job.onnx, job.calibration)
     narrow = _narrow_openvino if job.runtime == "openvino" else _narrow_onnx
@@ -57,14 +63,39 @@ def quantize(job: Job) -> list[str]:
         story.append(f"{kept} constants stay in float, because they hold numbers beyond fp16's {LARGEST:.0f}")
         job.say(story[-1])
     if to == "fp16":
-        story.append(
-            f"the largest activation of {len(job.calibration)} samples is {largest:.4g}, in '{where}'; fp16 ends at "
-            f"{LARGEST:.0f}"
-        )
+        story.append(_range_words(job, largest, where))
         if largest > LARGEST:
             story[-1] += ": hardware that computes in fp16 overflows there; use bf16 for it"
             job.say(story[-1])
     return story
+
+
+def _rewritten(job: Job) -> list[str]:
+    from compress.targets import aotinductor
+    from compress.targets import onnx as onnx_export
+
+    to = job.settings.to
+    if job.network is None:
+        raise QuantizationError(f"{to} for {job.runtime} is written from PyTorch, and there is no PyTorch network")
+    story = [f"computes in {to} behind the normalisation; answers leave as float"]
+    if to == "fp16":
+        largest, where = largest_activation(job.onnx, job.calibration)
+        story.append(_range_words(job, largest, where))
+        if largest > LARGEST:
+            raise QuantizationError(f"{story[-1]}: it would overflow; use bf16 where the runtime takes it")
+    example = job.calibration[:1]
+    if job.runtime == "aotinductor":
+        aotinductor.export(job.network(), example, job.out, precision=to, device=job.device)
+    else:
+        onnx_export.export(job.network(), example, job.out, precision=to)
+    return story
+
+
+def _range_words(job: Job, largest: float, where: str) -> str:
+    return (
+        f"the largest activation of {len(job.calibration)} samples is {largest:.4g}, in '{where}'; fp16 ends at "
+        f"{LARGEST:.0f}"
+    )
 
 
 def largest_activation(model_path: Path, inputs: np.ndarray) -> tuple[float, str]:

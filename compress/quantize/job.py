@@ -32,7 +32,8 @@ class Job:
     ``scheme``: None where nothing is computed in integers. ``data``: calibration, validation and training splits; the
     test split is not touched. ``network``, ``teacher``: make the float PyTorch networks anew, each from raw inputs to
     logits (N, classes); None for an ONNX teacher and where nothing is trained. ``resume``: a folder that survives a
-    kill. ``measurable``: whether this machine's times are the target's. ``kept``: filled by the method with the layers
+    kill. ``measurable``: whether this machine's times are the target's.
+    ``device``: "cpu" or "cuda", what a package is compiled for. ``kept``: filled by the method with the layers
     it leaves in float on purpose, and why. ``on_batch(done, total)`` and
     ``on_epoch(epoch)`` report progress, ``say`` warns.
     """
@@ -48,6 +49,7 @@ class Job:
     teacher: Callable[[], nn.Module] | None = None
     resume: Path | None = None
     measurable: bool = True
+    device: str = "cpu"
     kept: dict[str, str] = field(default_factory=dict)
     on_batch: Callable[[int, int], None] = _silent
     on_epoch: Callable[[Epoch], None] = _silent

@@ -146,3 +146,5 @@ PLAN_CHARACTERS = 1024**2
 """The plan of a benchmark."""
 PLAN_VALUES = 256
 """Models, threads, batches and named axes in a plan."""
+PLAN_FILES = 4096
+"""Files that one model of a plan needs beside its own: some exporters write one for every tensor."""

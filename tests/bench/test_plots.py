@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compress.bench import words
+from compress.bench.curves import latency_curves
 from compress.bench.plots import Point, accuracy_latency, accuracy_size, latency_spread, pareto_front
 from compress.bench.results import Interval, Variant
 
-DRAWINGS = [accuracy_latency, accuracy_size, latency_spread]
+DRAWINGS = [accuracy_latency, accuracy_size, latency_spread, latency_curves]
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)
@@ -49,7 +51,17 @@ def test_hostile_labels_stay_text(results):
 
 def test_nothing_is_drawn_of_nothing_measured(results):
     unmeasured = [v for v in results.variants if v.latency is None]
-    assert [draw(unmeasured) for draw in DRAWINGS] == [None, None, None]
+    assert [draw(unmeasured) for draw in DRAWINGS] == [None] * len(DRAWINGS)
+
+
+def test_the_legend_of_curves_names_steps_and_runtimes_once_and_not_every_pair(results):
+    known = [v for v in results.variants if v.latency and len(v.latency.percentiles) == 101]
+    names = [*dict.fromkeys(words.step(v) for v in known), *dict.fromkeys(v.runtime for v in known)]
+    assert len(names) < len(known) and len({v.runtime for v in known}) > 1
+    said = [text for text, _ in _texts(latency_curves(known))]
+    assert [name for name in said if re.search("[a-z]", name) and "time of" not in name] == names
+    alone = [v for v in known if v.runtime == known[0].runtime]
+    assert known[0].runtime not in [text for text, _ in _texts(latency_curves(alone))]
 
 
 def _texts(svg: str) -> list[tuple[str, tuple[float, float, float, float]]]:

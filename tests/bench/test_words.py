@@ -20,6 +20,22 @@ def test_bytes_are_in_powers_of_a_thousand(value, text):
     assert words.size(value) == text
 
 
+@pytest.mark.parametrize(
+    ("sizes", "unit"),
+    [([95], "B"), ([95, 2_617_096], "kB"), ([223_000, 2_617_096], "kB"), ([223_000, 39_200_000], "MB"),
+     ([95, 61_000_000], "kB"), ([0, 0], "kB"), ([], "kB"), ([3e9, 4e12], "GB")],
+)  # fmt: skip
+def test_sizes_of_a_column_share_a_unit_in_which_all_of_them_can_be_read(sizes, unit):
+    assert words.unit_of_sizes(sizes)[1] == unit
+
+
+@pytest.mark.parametrize(
+    ("times", "unit"), [([0.4, 2.0], "s"), ([3e-6, 2.0], "µs"), ([3e-4, 2.0], "ms"), ([0.0, 2.0], "s"), ([], "ms")]
+)
+def test_times_of_a_column_share_the_unit_of_the_largest_in_which_the_smallest_can_be_read(times, unit):
+    assert words.unit_of_times(times)[1] == unit
+
+
 def test_ratios_keep_three_digits_above_one_and_two_below():
     assert words.ratio(Interval(3.214, 3.099, 41.23)) == "3.21x [3.10, 41.2]"
     assert words.ratio(Interval(0.973, 0.951, 0.994)) == "0.97x [0.95, 0.99]"

@@ -53,6 +53,20 @@ def test_of_two_runtimes_of_a_target_the_faster_student_is_taken(run):
     assert choose(both, "this-machine/onnxruntime").id == "quantize/this-machine/onnxruntime"
 
 
+def test_a_package_is_compiled_for_this_machine_and_not_for_a_device(run):
+    from dataclasses import replace
+
+    results = read(run)
+    row = next(v for v in results.variants if v.id == "prune/this-machine/onnxruntime")
+    fast = replace(
+        row, id="prune/this-machine/aotinductor", runtime="aotinductor", latency=replace(row.latency, p50=1e-6)
+    )
+    both = replace(results, variants=[fast, *results.variants])
+    assert choose(both, None).runtime == "onnxruntime"
+    with pytest.raises(BundlingError, match="there is no variant"):
+        choose(both, fast.id)
+
+
 def test_a_run_without_a_model_for_a_device_says_so(run):
     from dataclasses import replace
 

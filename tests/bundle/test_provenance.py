@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+from compress.bench.results import Energy, Interval
 from compress.bundle import bundle
 from compress.bundle.build import read
 from compress.bundle.provenance import measured, provenance
@@ -30,6 +32,15 @@ def test_figures_are_told_with_where_and_when(run):
     assert (facts["machine"], facts["taken"]) == ("AMD EPYC", "2026-11-23T15:49:47+00:00")
     assert facts["accuracy"]["interval"]["low"] == 0.85
     assert "percentiles" not in facts["latency"]
+
+
+def test_measured_energy_is_told_and_modelled_is_not(run):
+    results = read(run)
+    joules = Interval(0.002, 0.0019, 0.0021)
+    answers = [Energy("rapl", "packages", gross=joules), Energy("model", "5 W, as given", False, gross=joules)]
+    facts = measured(results, replace(results.variants[2], energy=answers))
+    assert [(energy["sensor"], energy["gross"]["value"]) for energy in facts["energy"]] == [("rapl", 0.002)]
+    assert "energy" not in measured(results, results.variants[2])
 
 
 def test_nothing_that_was_not_measured_is_told_as_if_it_was(run):

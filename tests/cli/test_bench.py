@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import shutil
@@ -11,11 +12,16 @@ import benchmark_example as example
 import numpy as np
 import onnx
 import pytest
+from bundles import KEY, OTHER_KEY, make_bundle
 from onnx import TensorProto, helper, numpy_helper
 
+from compress.bench.benchmark.measure import measure
+from compress.bench.benchmark.place import claimed
+from compress.bench.benchmark.request import Request
 from compress.bench.benchmark.results import from_json
 from compress.bench.devices import find
 from compress.errors import DeviceError
+from compress.progress import ignore
 from edge_runtime.probes.plan import Plan, as_dict
 
 
@@ -245,7 +251,9 @@ def test_files_that_are_called_alike_are_told_apart_by_their_folders(call, devic
         (["fp32.onnx", "--scenario", "ofline"], "did you mean 'offline'?"),
         (["fp32.onnx", "--threads", "one"], "write whole numbers such as 1,2,4"),
         (["fp32.onnx", "--threads", "0"], "each at least 1"),
-        (["fp32.onnx", "--batch", "1,99999999"], "key 'batches'"),
+        (["fp32.onnx", "--batch", "1,99999999", "--scenario", "batch"], "key 'batches'"),
+        (["fp32.onnx", "--batch", "1,8"], "--batch: 1,8: no call of single-stream has so many samples"),
+        (["fp32.onnx", "--query", "4"], "--query: only multi-stream has queries"),
         (["fp32.onnx", "--seconds", "20 parsecs"], "unknown unit 'parsecs'"),
         (["fp32.onnx", "--seconds", "0"], "key 'seconds'"),
         (["fp32.onnx", "--precision", "much"], "expected a number"),
@@ -258,7 +266,11 @@ def test_files_that_are_called_alike_are_told_apart_by_their_folders(call, devic
         (["fp32.onnx", "--on", "this-machine", "--on", "this-machine"], "each target once"),
         (["fp32.onnx", "--on", "a", "--on", "b", "--connect", "ssh://c"], "--connect says where one target is"),
         (["fp32.onnx", "--connect", "http://x"], "no address of a device"),
+        (["fp32.onnx", "--on", "ssh://pi@board"], "is an address, and --on names a target: write --connect ssh://pi@"),
+        (["fp32.onnx", "--on", "this-machine", "--connect", "ssh://pi@board"], "leave --on away"),
         (["--resume", "sub"], "it has no request.json"),
+        (["--resume", "sub", "--seconds", "60"], "--seconds: --resume goes on with what was asked before"),
+        (["--from", "sub", "--threads", "4"], "--threads: --from measures nothing"),
         (["--from", "nowhere.jsonl"], "cannot be read"),
         (["--from", "notes.txt"], "line 1 is no event"),
         (["sub"], "it has no results.json"),
@@ -282,6 +294,126 @@ def test_a_target_that_is_not_here_says_how_to_reach_it(call, models):
     assert "--connect ssh://user@host" in result.stderr
 
 
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_another_benchmarks_folder_stays_as_it_is(call, device, models, tmp_path):
+    device(KeyboardInterrupt(), share=0.5)
+    call("bench", *models, *QUICK, "--model-energy", 4, "--out", "out")
+    before = contents(tmp_path / "out")
+    made = device()
+    made.clear()
+    for other in (["int8.onnx", *QUICK], [*models, *QUICK, "--seconds", 5]):
+        result = call("bench", *other, "--out", "out")
+        assert result.exit_code == 2
+        assert "out is the folder of another benchmark: choose another with --out, or go on" in result.stderr
+    assert contents(tmp_path / "out") == before and not made
+    assert call("bench", "--resume", "out").exit_code == 0
+    found = from_json((tmp_path / "out/benchmark.json").read_text())
+    assert found.complete and {energy.measured for energy in found.energy} == {False}
+
+
+@pytest.mark.parametrize("name", ["report.html", "table.md", "benchmark.json", "events.jsonl", "bundles/mine.txt"])
+def test_files_that_are_there_are_not_written_over(call, device, models, tmp_path, name):
+    device()
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    result = call("bench", *models, *QUICK, "--out", "out")
+    assert result.exit_code == 2 and "is there already, and would be lost" in result.stderr
+    assert contents(tmp_path / "out") == {Path(name): b"mine"}
+
+
+def test_a_target_of_several_does_not_write_over_what_lies_in_its_folder(call, device, models, tmp_path):
+    device()
+    (tmp_path / "out/raspberry-pi-5").mkdir(parents=True)
+    (tmp_path / "out/raspberry-pi-5/events.jsonl").write_text("mine")
+    result = call("bench", *models, *QUICK, "--on", "this-machine", "--on", "raspberry-pi-5", "--out", "out")
+    assert result.exit_code == 2 and "raspberry-pi-5/events.jsonl is there already" in result.stderr
+    assert contents(tmp_path / "out") == {Path("raspberry-pi-5/events.jsonl"): b"mine"}
+
+
+def test_a_recording_is_not_written_over_another_benchmark(call, device, models, tmp_path):
+    device()
+    call("bench", *models, *QUICK, "--out", "one")
+    call("bench", "int8.onnx", *QUICK, "--out", "two")
+    before = contents(tmp_path / "two")
+    assert call("bench", "--from", "one", "--out", "two").exit_code == 2
+    assert contents(tmp_path / "two") == before
+    assert call("bench", "--from", "one", "--out", "one").exit_code == 0
+
+
+def test_events_of_another_plan_are_not_gone_on_with(call, device, models, tmp_path):
+    device()
+    call("bench", *models, *QUICK, "--out", "one")
+    call("bench", "int8.onnx", *QUICK, "--out", "two")
+    shutil.copy("two/request.json", "one/request.json")
+    before = contents(tmp_path / "one")
+    made = device()
+    result = call("bench", "--resume", "one")
+    assert result.exit_code == 2 and "another plan has measured this than the one in request.json" in result.stderr
+    assert contents(tmp_path / "one") == before and not made["this-machine"].asked
+
+
+def test_a_device_that_brings_home_another_plans_events_has_no_results(models, tmp_path):
+    class Wrong(Recorded):
+        def run(self, plan, files, on_event, *, folder):
+            super().run(example.plan(), files, on_event, folder=folder)
+
+    paths = {f"models/{name}/{name}.onnx": Path(f"{name}.onnx") for name in example.MODELS}
+    asked = Request(example.plan(seed=1), paths, [(None, None)], [])
+    found = measure(asked, [Wrong("pi")], tmp_path / "out", ignore)
+    assert found.benchmarks == [] and "has the events of another plan" in str(found.problems["pi"])
+
+
+def test_a_model_that_was_changed_is_not_mixed_with_what_it_was(call, device, models, tmp_path):
+    device(KeyboardInterrupt(), share=0.5)
+    call("bench", *models, *QUICK, "--out", "out")
+    before = contents(tmp_path / "out")
+    save(tmp_path / "int8.onnx", wide=8)
+    result = call("bench", "--resume", "out")
+    assert result.exit_code == 2 and "int8.onnx is another file now" in result.stderr
+    assert contents(tmp_path / "out") == before
+
+
+def test_two_at_once_do_not_share_a_folder(call, device, models, tmp_path):
+    made = device()
+    call("bench", *models, *QUICK, "--out", "out")
+    made.clear()
+    before = contents(tmp_path / "out")
+    with claimed(tmp_path / "out"):
+        for asked in (["int8.onnx", *QUICK, "--out", "out"], ["--resume", "out"]):
+            result = call("bench", *asked)
+            assert (result.exit_code, result.stdout) == (2, "")
+            assert "another `compress bench` is measuring into out" in result.stderr
+    assert contents(tmp_path / "out") == before and not made
+
+
+def test_what_has_measured_nothing_leaves_nothing_and_can_be_asked_again(call, device, models, tmp_path):
+    device(DeviceError("nobody answers"), share=0.0)
+    assert call("bench", *models, *QUICK, "--out", "new/out").exit_code == 1
+    assert not (tmp_path / "new").exists()
+    device()
+    assert call("bench", *models, *QUICK, "--out", "new/out").exit_code == 0
+
+
+def test_threads_by_the_hundred_on_a_few_cores_are_refused(call, device, models, tmp_path):
+    device()  # the example's machine has 4 cores
+    result = call("bench", *models, *QUICK, "--threads", "1,1000", "--out", "out")
+    assert result.exit_code == 2
+    assert "--threads 1000: the machine has 4 cores, and more than 16 threads would only wait" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.integration
+def test_a_size_for_an_axis_that_no_model_has_is_refused(call, models, tmp_path):
+    result = call("bench", "fp32.onnx", *QUICK, "--axis", "sequenc=8", "--out", "out")
+    assert result.exit_code == 2, result.output
+    assert "--axis sequenc: no model leaves an axis of that name open; open are batch" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.integration
 def test_a_real_measurement_of_real_files(call, models, tmp_path):
     (tmp_path / "damaged.onnx").write_bytes(b"no model")
@@ -302,3 +434,37 @@ def test_a_real_measurement_of_real_files(call, models, tmp_path):
     assert {e.measured for e in found.energy} == {False}
     gate = call("diff", "out", "out")
     assert (gate.exit_code, "Nothing is worse" in gate.stdout) == (0, True)
+
+
+@pytest.fixture
+def key(tmp_path):
+    """The public half of the key that signs the tests' bundles, as a file."""
+    raw = base64.b64encode(KEY.public.raw).decode()
+    (tmp_path / "tests.pub").write_text(f"edge-ed25519 {raw} tests\n")
+    return tmp_path / "tests.pub"
+
+
+def test_a_bundle_is_measured_and_its_flash_is_told(call, device, tmp_path, monkeypatch, key):
+    monkeypatch.chdir(tmp_path)
+    made = device()
+    result = call("bench", make_bundle(tmp_path), "--key", key, *QUICK, "--out", "out")
+    assert result.exit_code == 0, result.stderr
+    (asked,) = made["this-machine"].asked
+    assert [(model.name, model.runtime) for model in asked.models] == [("digits-1", "onnxruntime")]
+    (path,) = made["this-machine"].files[0].values()
+    assert path == Path("out/bundles/0/model/model.onnx")
+    (model,) = from_json((tmp_path / "out/benchmark.json").read_text()).models
+    assert model.bundle.startswith("digits 1 (") and model.flash > path.stat().st_size
+    again = call("bench", "--from", "out", "--json")
+    assert json.loads(again.stdout)["models"][0]["flash"] == model.flash
+
+
+def test_a_bundle_that_nobody_vouches_for_is_an_error_and_leaves_nothing(call, device, tmp_path, monkeypatch, key):
+    monkeypatch.chdir(tmp_path)
+    made = device()
+    result = call("bench", make_bundle(tmp_path, key=OTHER_KEY), "--key", key, *QUICK, "--out", "out")
+    assert result.exit_code == 1
+    assert "digits-1.edge: signed with key" in result.stderr and "--key KEY.pub" in result.stderr
+    result = call("bench", make_bundle(tmp_path), "--key", key, "--scenario", "nonsense", "--out", "out")
+    assert result.exit_code == 2
+    assert not (tmp_path / "out").exists() and not made

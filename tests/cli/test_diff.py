@@ -134,6 +134,9 @@ def test_two_runs_are_needed(call, tmp_path):
     assert call("diff", tmp_path).exit_code == 2
 
 
+END = {"event": "end", "at": 300.0, "complete": True, "why": "all is measured"}
+
+
 @pytest.fixture
 def benchmarks(tmp_path):
     """Folders of two benchmarks, the second of which has a slower model."""
@@ -141,7 +144,8 @@ def benchmarks(tmp_path):
     for name, factor in (("b1", 1.0), ("b2", 1.3)):
         speed = benchmark_example.SPEED | {"int8": factor * benchmark_example.SPEED["int8"]}
         rounds = benchmark_example.cell_rounds(plan.cells[0], speed=speed)
-        events = [benchmark_example.begin(plan), *rounds, benchmark_example.cell_end(plan.cells[0])]
+        events = [benchmark_example.begin(plan), *benchmark_example.models(), *rounds]
+        events += [benchmark_example.cell_end(plan.cells[0]), END]
         (tmp_path / name).mkdir()
         text = benchmark_results.to_json(analyse(events, target="pi"))
         (tmp_path / name / "benchmark.json").write_text(text, encoding="utf-8")
@@ -178,3 +182,68 @@ def test_what_is_no_benchmark_is_told_in_one_line(call, benchmarks, tmp_path):
         result = call("diff", one, given)
         assert (result.exit_code, result.stdout) == (2, "")
         assert said in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_a_damaged_benchmark_is_called_so_and_not_a_run(call, benchmarks, tmp_path):
+    one, _ = benchmarks
+    text = (one / "benchmark.json").read_text()
+    (tmp_path / "cut.json").write_text(text[: len(text) // 2])
+    (tmp_path / "listed.json").write_text("[]")
+    zero = json.loads(text)
+    zero["cells"][0]["timings"][0]["p99"]["low"] = 0.0
+    (tmp_path / "zero.json").write_text(json.dumps(zero))
+    for name, said in (
+        ("cut.json", "not JSON at line"),
+        ("listed.json", "schema"),
+        ("zero.json", "has figures that cannot be"),
+        ("gone.json", "does not exist"),
+    ):
+        for pair in ((one, tmp_path / name), (tmp_path / name, one)):
+            result = call("diff", *pair)
+            assert (result.exit_code, result.stdout) == (2, ""), name
+            assert said in result.stderr and f"{name} is a run" not in result.stderr and name in result.stderr
+
+
+def changed(place, folder, change):
+    plain = json.loads((place / "benchmark.json").read_text())
+    change(plain)
+    folder.mkdir()
+    (folder / "benchmark.json").write_text(json.dumps(plain))
+    return folder
+
+
+def test_a_partial_newer_benchmark_is_told_and_strict_fails(call, benchmarks, tmp_path):
+    one, _ = benchmarks
+    cut = changed(one, tmp_path / "cut", lambda plain: plain.update(complete=False, why="it was interrupted"))
+    result = call("diff", one, cut)
+    assert result.exit_code == 0 and "the newer benchmark is partial" in " ".join(result.stdout.split())
+    assert call("diff", one, cut, "--strict").exit_code == 4
+    assert call("diff", one, one, "--strict").exit_code == 0
+
+
+def test_times_that_the_noise_of_others_forbids_are_told_and_strict_fails(call, benchmarks, tmp_path):
+    one, _ = benchmarks
+
+    def disturb(plain):
+        plain["cells"][0]["conditions"]["before"]["others"] = 0.45
+        for timing in plain["cells"][0]["timings"]:
+            timing["mean"] *= 1.001
+
+    noisy = changed(one, tmp_path / "noisy", disturb)
+    result = call("diff", one, noisy)
+    assert result.exit_code == 0
+    assert "other programs used up to 45% of the processor" in " ".join(result.stdout.split("older:")[0].split())
+    assert call("diff", one, noisy, "--strict").exit_code == 4
+
+
+def test_when_every_model_is_refused_the_gate_fails(call, benchmarks, tmp_path):
+    one, _ = benchmarks
+
+    def refuse(plain):
+        names = [model["name"] for model in plain["models"]]
+        plain.update(cells=[], cold=[], memory=[], energy=[])
+        plain["models"] = [{"name": name, "path": f"{name}.onnx"} for name in names]
+        plain["refused"] = [{"model": name, "what": "open", "code": "failed", "reason": "broken"} for name in names]
+
+    result = call("diff", one, changed(one, tmp_path / "refused", refuse))
+    assert result.exit_code == 4 and "gone (worse): fp32, int8, pruned" in result.stdout

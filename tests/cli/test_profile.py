@@ -26,9 +26,9 @@ def model(tmp_path, monkeypatch):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_a_model_is_profiled_in_a_process_of_its_own(model, call, runtime):
-    found = call("profile", model, "--runtime", runtime, "--axis", "time=50", "--axis", "input.2=50", "--no-peaks")
+@pytest.mark.parametrize(("runtime", "axis"), [("onnxruntime", "time"), ("openvino", "input.2")])
+def test_a_model_is_profiled_in_a_process_of_its_own(model, call, runtime, axis):
+    found = call("profile", model, "--runtime", runtime, "--axis", f"{axis}=50", "--no-peaks")
     assert found.exit_code == 0
     assert f"one, {runtime} " in found.output
     assert "(1, 64, 50)" in found.output
@@ -53,6 +53,20 @@ def test_a_damaged_model_is_refused_with_the_engines_words(model, call):
     assert found.exit_code != 0
     assert "one has no profile" in found.output
     assert "Traceback" not in found.output
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--axis", "tim=50"), "--axis tim: no model leaves an axis of that name open; open are batch, time"),
+        (("--threads", 1024), "--threads 1024: the machine has "),
+    ],
+)
+def test_what_the_model_or_the_machine_cannot_take_is_refused(model, call, option, said):
+    found = call("profile", model, "--no-peaks", *option)
+    assert found.exit_code == 2
+    assert said in found.stderr
 
 
 def test_a_missing_file_is_named_before_anything_runs(call, tmp_path):

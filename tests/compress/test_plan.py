@@ -10,10 +10,11 @@ from dataclasses import replace
 import onnx
 import pytest
 
-from compress import plan_keys
+from compress import energy, plan_keys
 from compress.models.spec import SPEC_FILE, WEIGHTS_FILE
 from compress.plan import Facts, Plan, plan
 from compress.recipe import Distill, Measure, Prune, Quantize, Recipe
+from edge_runtime.energy.find import find
 from edge_runtime.machine import detect
 
 RECIPE = {
@@ -201,6 +202,79 @@ def test_targets_with_the_same_scheme_share_one_quantized_file(planned):
     assert len(labels(again, "quantize")) == len(set(files.values()))
 
 
+PACKAGES = [{"name": "this-machine", "runtimes": ["onnxruntime", "aotinductor"]}]
+GPU = [{"name": "nvidia-gpu", "runtimes": ["aotinductor", "aotinductor-graph", "onnxruntime-cuda", "tensorrt"]}]
+HALF = [{"quantize": {"to": "fp16"}}]
+
+
+@pytest.fixture
+def gpu_machine(monkeypatch) -> Facts:
+    """A machine with a GPU and everything for it but TensorRT."""
+    monkeypatch.setattr("compress.targets.target.find_spec", lambda name: None if name == "tensorrt" else object())
+    monkeypatch.setattr("compress.targets.target.version", lambda package: "2.13.0")
+    return replace(FACTS, machine=replace(detect(), model=None, arch="x86_64", gpu=("NVIDIA H100",)))
+
+
+def test_a_package_is_compiled_from_the_network_for_this_very_machine(planned):
+    made = planned(targets=PACKAGES, stages=HALF)
+    assert made.step("teacher/aotinductor").settings == {"format": "aotinductor", "device": "cpu"}
+    assert made.step("teacher/aotinductor").inputs == {"model": "teacher"}
+    assert made.step("quantize/aotinductor/fp16").inputs["network"] == "teacher"
+    rows = {row.id: row for row in made.variants}
+    assert rows["quantize/this-machine/aotinductor"].file == "quantize/aotinductor/fp16"
+    assert rows["quantize/this-machine/aotinductor"].parent == "teacher/this-machine/aotinductor"
+    other = planned(targets=PACKAGES, stages=HALF, facts=replace(FACTS, machine=replace(FACTS.machine, cpu="another")))
+    compiled = {"teacher/aotinductor", "quantize/aotinductor/fp16"}
+    assert compiled <= changed(made, other)
+    assert {"teacher/onnx", "quantize/onnxruntime/fp16"}.isdisjoint(changed(made, other))
+
+
+def test_without_a_gpu_there_are_no_packages_for_it_and_every_row_says_why(planned):
+    workstation = replace(FACTS, machine=replace(detect(), gpu=()))
+    made = planned(targets=GPU, stages=HALF, facts=workstation)
+    assert not [step.label for step in made.steps if "aotinductor" in step.label or step.kind == "measure"]
+    for row in made.variants:
+        assert "no NVIDIA GPU" in row.not_measured
+        compiled = row.runtime.startswith("aotinductor")
+        assert (row.file is None) is compiled is ("compiled where it runs" in row.not_measured)
+    rewritten = made.step("quantize/tensorrt/fp16")
+    assert rewritten.inputs == {"model": "teacher/onnx", "onnx": "teacher/onnx", "network": "teacher"}
+
+
+def test_on_a_gpu_each_runtime_answers_for_itself_beside_pytorch_on_the_gpu(planned, gpu_machine):
+    made = planned(targets=GPU, stages=HALF, facts=gpu_machine)
+    rows = {row.id: row for row in made.variants}
+    reference = made.variants[0]
+    assert (reference.runtime, reference.file, reference.evaluate) == (
+        "pytorch-cuda",
+        "teacher",
+        "evaluate/teacher/pytorch-cuda",
+    )
+    assert made.step(reference.evaluate).settings["runtime"] == "pytorch-cuda"
+    one, graph = (rows[f"quantize/nvidia-gpu/{name}"] for name in ("aotinductor", "aotinductor-graph"))
+    assert one.file == graph.file and made.step(one.file).settings["device"] == "cuda"
+    assert one.evaluate != graph.evaluate
+    for label in labels(made, "measure"):
+        assert made.step(label).settings["reference"] == "pytorch-cuda"
+    for row in made.variants:
+        if row.evaluate:
+            assert made.step(row.evaluate).settings["runtime"] == row.runtime
+
+
+def test_one_missing_engine_keeps_the_others_from_nothing(planned, gpu_machine):
+    made = planned(targets=GPU, stages=[], facts=gpu_machine)
+    assert labels(made, "measure") == [
+        f"measure/nvidia-gpu/{runtime}" for runtime in ("aotinductor", "aotinductor-graph", "onnxruntime-cuda")
+    ]
+    reasons = {row.runtime: row.not_measured for row in made.variants if row.not_measured}
+    assert reasons == {"tensorrt": "tensorrt is not installed here: python -m pip install tensorrt"}
+
+
+def test_packages_are_built_only_where_they_are_named(planned):
+    for targets in (["this-machine"], ["nvidia-gpu"]):
+        assert not [row for row in planned(targets=targets).variants if "aotinductor" in row.runtime]
+
+
 def external(name: str) -> onnx.TensorProto:
     tensor = onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=[1])
     tensor.data_location = onnx.TensorProto.EXTERNAL
@@ -264,6 +338,35 @@ def test_changed_stage_changes_it_and_all_that_follows_and_nothing_before(planne
     assert found
     assert all("distill" in label or label.split("/")[0] == "measure" or "quantize" in label for label in found)
     assert {"distill", "distill/onnx", "distill/openvino", "evaluate/distill", "measure/this-machine/openvino"} <= found
+
+
+def test_energy_is_another_measurement_and_nothing_else_is(planned):
+    assert changed(planned(), planned(measure={"energy": True})) == set(labels(planned(), "measure"))
+    assert changed(planned(), planned(measure={"meters": ["http://plug/status"]})) == set(labels(planned(), "measure"))
+
+
+def test_modelled_energy_needs_no_measurement(planned):
+    assert changed(planned(), planned(measure={"model_energy": 5.0})) == set()
+
+
+def test_a_sensor_that_can_be_read_by_now_makes_it_another_measurement(planned, monkeypatch, tmp_path):
+    """Who was told how to read a sensor, and did so, must not be told again that there is none."""
+    monkeypatch.setattr(energy, "find", lambda: find(tmp_path))
+    before = planned(measure={"energy": True})
+    zone = tmp_path / "sys/class/powercap/intel-rapl:0"
+    zone.mkdir(parents=True)
+    for name, text in {"name": "package-0", "energy_uj": "1", "max_energy_range_uj": "262143328850"}.items():
+        (zone / name).write_text(text)
+    after = planned(measure={"energy": True})
+    assert changed(before, after) == set(labels(before, "measure"))
+    assert after.step("measure/this-machine/openvino").settings["sensors"] == ["rapl"]
+
+
+def test_without_energy_a_measurement_is_keyed_as_it_was_before_there_was_any(planned):
+    settings = planned().step("measure/this-machine/openvino").settings
+    assert settings == {
+        "threads": 1, "batch": 1, "rounds": 40, "seconds": 20.0, "runtime": "openvino", "seed": 0,
+    }  # fmt: skip
 
 
 def test_changed_measure_changes_only_measurements(planned):

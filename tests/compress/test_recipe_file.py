@@ -166,6 +166,27 @@ def test_mistake_is_named_with_its_line(folder, old, new, expected):
     assert line.startswith(f"x.yaml:{expected}")
 
 
+@pytest.mark.parametrize("runtime", ["aotinductor", "aotinductor-graph", "onnxruntime-cuda"])
+def test_int8_is_refused_where_there_is_none_with_what_there_is(folder, runtime):
+    target = f"[{{name: nvidia-gpu, runtimes: [{runtime}]}}]"
+    path = write(folder, replaced("[this-machine, {name: raspberry-pi-4, runtimes: [onnxruntime]}]", target))
+    [line] = refusal(path)
+    assert f"stages[2].quantize: method static cannot be written for {runtime}" in line
+    assert "fp16" in line
+    assert load_recipe(path, ["stages.2={quantize: {to: fp16}}"]).targets[0].runtimes == (runtime,)
+
+
+def test_what_is_written_from_pytorch_is_refused_for_an_onnx_teacher(folder):
+    (folder / "t.onnx").write_bytes(b"")
+    text = (
+        "name: x\nteacher: {onnx: t.onnx}\ndata: {source: fashion-mnist}\ntargets: {name: nvidia-gpu, runtimes: [%s]}\n"
+    )
+    [line] = refusal(write(folder, text % "aotinductor"))
+    assert line == "x.yaml:4: targets[0].runtimes: aotinductor is written from PyTorch: an ONNX teacher has none"
+    found = refusal(write(folder, text % "tensorrt" + "stages: [quantize: {to: fp16}]\n"))
+    assert "x.yaml:5: stages[0].quantize: fp16 for tensorrt is written from PyTorch: an ONNX teacher has none" in found
+
+
 def test_all_mistakes_are_listed_in_the_order_of_lines(folder):
     text = replaced("quick", "Quick").replace("ratio: 0.5", "ratio: 5").replace("temperature", "temprature")
     lines = refusal(write(folder, text), ("budget.speed=3",))

@@ -7,70 +7,22 @@ from __future__ import annotations
 
 import io
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from device import Device, Load, until
-from onnx import TensorProto, helper, numpy_helper
-from PIL import Image
+from maker import Maker, compress, fail_on_white, png
 
 from edge_runtime import Prediction, open_model
-from edge_runtime.bundle import archive, contents
-from edge_runtime.bundle.manifest import File
-from edge_runtime.bundle.signature import load_private, load_public
+from edge_runtime.bundle import contents
+from edge_runtime.bundle.signature import load_public
 
 pytestmark = pytest.mark.integration
 
 TRIAL = ("--good", 20, "--window", 1)
 """A version is committed after so many answers and seconds."""
-
-
-@dataclass
-class Maker:
-    """Whoever makes bundles: the run's folder, a key, and the bundles made so far."""
-
-    folder: Path
-    run: Path
-
-    @property
-    def public(self) -> Path:
-        return self.folder / "maker.pub"
-
-    def bundle(self, sequence: int, variant: str) -> Path:
-        path = self.folder / f"{sequence}.edge"
-        if not path.exists():
-            compress(
-                "bundle", self.run, "--variant", f"{variant}/this-machine/onnxruntime", "--sequence", sequence,
-                "--key", self.folder / "maker.key", "--licence", "CC0-1.0", "-o", path,
-            )  # fmt: skip
-        return path
-
-    def broken(self, sequence: int, sound: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
-        """The sound bundle with its files changed, signed as if it were meant."""
-        folder = self.folder / f"{sequence}-unpacked"
-        folder.mkdir()
-        unpacked = archive.unpack(sound, folder, [load_public(self.public)])
-        files = {file.path: unpacked.file(file.path).read_bytes() for file in unpacked.manifest.files}
-        change(files)
-        listed = tuple(File(path, sha256(data).hexdigest(), len(data)) for path, data in files.items())
-        manifest = replace(unpacked.manifest, sequence=sequence, files=listed)
-        archive.write(
-            path := self.folder / f"{sequence}.edge", manifest, files, load_private(self.folder / "maker.key")
-        )
-        return path
-
-
-def compress(*arguments: object) -> None:
-    command = [sys.executable, "-m", "compress", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +36,6 @@ def maker(finished, project: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def pictures(small_data) -> list[bytes]:
     """PNG files of test samples. None has a pixel of 255, nor has any sample that a bundle holds."""
     return [png(pixels) for pixels in small_data.test.inputs[:40, 0]]
-
-
-def png(pixels: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -173,32 +119,6 @@ def test_a_bundle_with_wrong_golden_outputs_never_becomes_current(device: Device
     facts = device.status()
     assert facts["current"]["sequence"] == 1 and facts["trial"] is None and len(facts["bad"]) == 1
     assert device.command("install", bundle, *TRIAL).stderr.startswith("error[version-bad]: ")
-
-
-def fail_on_white(files: dict[str, bytes]) -> None:
-    """Let the model fail on a picture with a pixel of 255: it then looks for the second number of a list of one."""
-    model = onnx.load_from_string(files["model/model.onnx"])
-    graph = model.graph
-    for node in graph.node:
-        for names in (node.input, node.output):
-            names[:] = ["sound" if name == "logits" else name for name in names]
-    graph.initializer.extend(
-        [
-            numpy_helper.from_array(np.array(255, np.int64), "white"),
-            numpy_helper.from_array(np.zeros(1, np.float32), "nothing"),
-        ]
-    )
-    graph.node.extend(
-        [
-            helper.make_node("Cast", ["input"], ["wide"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMax", ["wide"], ["brightest"], keepdims=0),
-            helper.make_node("Cast", ["brightest"], ["whole"], to=TensorProto.INT64),
-            helper.make_node("Div", ["whole", "white"], ["place"]),
-            helper.make_node("Gather", ["nothing", "place"], ["found"]),
-            helper.make_node("Add", ["sound", "found"], ["logits"]),
-        ]
-    )
-    files["model/model.onnx"] = model.SerializeToString()
 
 
 def test_a_version_whose_inferences_fail_is_rolled_back_by_the_server(device: Device, maker: Maker, small_data):

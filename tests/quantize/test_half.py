@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import openvino
@@ -126,5 +128,26 @@ def test_what_is_stored_in_16_bits_already_is_refused(job, perceptron, runtime):
 
 
 def test_other_runtimes_are_refused(job, perceptron):
-    with pytest.raises(QuantizationError, match="fp16 is not made for tensorrt"):
+    with pytest.raises(QuantizationError, match="bf16 is not made for tensorrt"):
+        quantize(job(perceptron, "tensorrt", to="bf16"))
+    with pytest.raises(QuantizationError, match="fp16 for tensorrt is written from PyTorch, and there is no"):
         quantize(job(perceptron, "tensorrt", to="fp16"))
+
+
+@pytest.mark.parametrize("runtime", ["tensorrt", "onnxruntime-cuda"])
+def test_for_a_gpu_the_graph_itself_computes_in_fp16(job, network, exported, logits, runtime):
+    task = replace(job(exported, runtime, to="fp16"), network=network)
+    [how, largest] = quantize(task)
+    assert "computes in fp16" in how and "the largest activation" in largest
+    graph = onnx.shape_inference.infer_shapes(onnx.load(task.out)).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    convolutions = [node.output[0] for node in graph.node if node.op_type == "Conv"]
+    assert convolutions and {types[name] for name in convolutions} == {TensorProto.FLOAT16}
+    expected, found = logits(exported), logits(task.out)
+    assert 0 < np.abs(found - expected).max() < 1e-2 * np.abs(expected).max()
+
+
+def test_what_would_overflow_in_fp16_is_not_compiled(job, network, exported, monkeypatch):
+    monkeypatch.setattr("compress.quantize.half.largest_activation", lambda path, inputs: (70_000.0, "Conv 3"))
+    with pytest.raises(QuantizationError, match="in 'Conv 3'; fp16 ends at 65504: it would overflow; use bf16"):
+        quantize(replace(job(exported, "tensorrt", to="fp16"), network=network))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import zipfile
 
 import numpy as np
 import pytest
@@ -33,7 +34,10 @@ def network() -> nn.Module:
 def half(tmp_path_factory):
     """One package in bf16: compiling takes a dozen seconds of CPU."""
     path = tmp_path_factory.mktemp("package") / "model.pt2"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     aotinductor.export(network(), PIXELS[:1], path, precision="bf16", device="cpu")
+    torch.set_num_threads(threads)
     return path
 
 
@@ -52,6 +56,15 @@ def test_a_package_takes_raw_values_of_any_batch_and_answers_in_float(half):
             np.testing.assert_allclose(found, answer, atol=0.05)
             assert np.abs(found - answer).max() > 0  # bf16 was computed in
             np.testing.assert_array_equal(session.run({"input": inputs})["logits"], found)
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_the_number_of_threads_is_not_compiled_in(half):
+    """It was compiled with one, of which the code would make no loop for several."""
+    with zipfile.ZipFile(half) as archive:
+        code = "".join(archive.read(name).decode() for name in archive.namelist() if name.endswith(".cpp"))
+    assert "#pragma omp parallel" in code and "num_threads(" not in code
 
 
 @pytest.mark.integration

@@ -67,7 +67,7 @@ def test_every_field_is_described():
 def test_this_machine_is_what_was_detected_and_measurable_on_itself():
     found, machine = load_target("this-machine"), detect()
     assert (found.arch, found.features, found.cores) == (machine.arch, machine.features, machine.cores)
-    assert found.runtimes == ("onnxruntime", "openvino", "litert")
+    assert found.runtimes == ("onnxruntime", "openvino", "litert", "aotinductor")
     assert found.measurable_here(machine)[0]
 
 
@@ -143,9 +143,26 @@ def test_a_gpu_is_what_makes_a_machine_stand_for_it():
 
 def test_a_gpus_engine_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr("compress.targets.target.find_spec", lambda name: None if name == "tensorrt" else object())
+    monkeypatch.setattr("compress.targets.target.version", lambda package: "1.0")
     target = load_target("nvidia-gpu")
-    assert target.missing_here(["aotinductor", "tensorrt"]) == "tensorrt"
-    assert target.missing_here(["aotinductor", "onnxruntime-cuda"]) is None
+    assert target.missing_here("tensorrt") == "tensorrt is not installed here: python -m pip install tensorrt"
+    assert target.missing_here("aotinductor") is None
+    assert target.missing_here("onnxruntime-cuda") is None
+    assert load_target("raspberry-pi-4").missing_here("tensorrt") is None  # not on its GPU
+
+
+@pytest.mark.parametrize(
+    ("runtime", "installed", "words"),
+    [
+        ("onnxruntime-cuda", {"onnxruntime": "1.0"}, "has no CUDA provider: python -m pip uninstall onnxruntime"),
+        ("aotinductor", {"torch": "2.13.0+cpu"}, "built for the processor only"),
+        ("pytorch-cuda", {"torch": "2.13.0+cpu"}, "built for the processor only"),
+    ],
+)
+def test_an_engine_built_for_the_processor_is_not_taken_for_the_gpus(monkeypatch, runtime, installed, words):
+    monkeypatch.setattr("compress.targets.target.find_spec", lambda name: object())
+    monkeypatch.setattr("compress.targets.target.version", installed.get)
+    assert words in load_target("nvidia-gpu").missing_here(runtime)
 
 
 def test_targets_and_schemes_need_no_torch():

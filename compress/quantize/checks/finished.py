@@ -20,6 +20,8 @@ def examine(job: Job) -> tuple[Facts, list[str]]:
     Raises :class:`compress.errors.QuantizationError` for a file that its runtime does not load.
     """
     scheme, settings = job.scheme, job.settings
+    if job.runtime == "aotinductor":
+        return {}, []  # native code, which computes in floats and was compared with PyTorch when it was compiled
     coverage = int8_coverage(job.out, scheme, kept=job.kept)
     if settings.to == "int8" and not coverage.complete:
         job.say(coverage.warning)

@@ -42,4 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _version(facts: dict[str, Any] | None) -> str:
-    return "-" if facts is None else f"{facts['name']} {facts['sequence']} ({facts['id'][:12]})"
+    if facts is None:
+        return "-"
+    size = "" if facts["flash"] is None else f", {facts['flash'] / 1e6:.2f} MB"
+    return f"{facts['name']} {facts['sequence']} ({facts['id'][:12]}){size}"

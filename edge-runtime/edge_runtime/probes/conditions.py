@@ -3,7 +3,8 @@
 It is looked at between rounds, about once a second: a thread that looks while something is timed would disturb it.
 To what ``machine.conditions`` says comes ``others``: the share of the processor's whole time, over all its cores, that
 went to other programs since the last look, from 0 to 1. It is what /proc/stat counts as busy (time stolen by the
-hypervisor included) less what this process and its children took.
+hypervisor included) less what this process and its children took. ``measuring``: other benchmarks on
+this machine.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from edge_runtime import machine
 from edge_runtime.energy.tree import ROOT, text
+from edge_runtime.probes import neighbours
 
 SECONDS = 1.0
 """Between two looks, at least."""
@@ -84,7 +86,7 @@ class Others:
 
 def now(root: Path = ROOT) -> Now:
     """``machine.conditions`` as plain data; nothing is known of other programs at one moment."""
-    return asdict(machine.conditions(root)) | {"others": None}
+    return asdict(machine.conditions(root)) | {"others": None, "measuring": neighbours.count(root)}
 
 
 def worst(seen: Sequence[Now]) -> Now:
@@ -108,5 +110,6 @@ def worst(seen: Sequence[Now]) -> Now:
         "under_voltage": most("under_voltage"),
         "power_mode": "+".join(dict.fromkeys(known("power_mode"))) or None,
         "others": most("others"),
+        "measuring": most("measuring"),
         "looks": len(seen),
     }

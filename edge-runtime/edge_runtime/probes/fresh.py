@@ -33,7 +33,8 @@ TOLD = 2000
 
 @dataclass(frozen=True)
 class Job:
-    """What a child does. ``batch``: None is the smallest that the model takes."""
+    """What a child does. ``batch``: None is the smallest that the model takes. ``shape``, ``dtype``: of every input,
+    for whoever knows them; ``batch``, ``axes`` and ``inputs`` do not count then."""
 
     path: str
     runtime: str | None
@@ -43,6 +44,8 @@ class Job:
     seed: int = 0
     inputs: str | None = None
     folders: tuple[str, ...] = ()
+    shape: tuple[int, ...] | None = None
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,8 @@ def _main() -> None:
     try:
         found = _do(Job(**job), ready - float(sys.argv[1]), np)
     except Exception as error:  # whatever an engine raises is the parent's to tell
-        known = isinstance(error, EdgeRuntimeError)
+        # A runtime's own distribution has errors of its own, which are no bugs: they say it in words.
+        known = isinstance(error, EdgeRuntimeError) or hasattr(error, "exit_code")
         found = {"kind": type(error).__name__, "error": str(error) if known else f"{type(error).__name__}: {error}"}
     os.write(answer, json.dumps(found).encode() + b"\n")
     os._exit(0)  # without an engine's clean-up, which may crash once all is said
@@ -158,10 +162,13 @@ def _do(job: Job, interpreter: float, np: Any) -> dict[str, Any]:
     memory["loaded"] = resident("VmRSS")
     batch = job.batch or inputs.fixed_batch(session.inputs) or 1
     file = Path(job.inputs) if job.inputs else None
-    made = inputs.make(session.inputs, batch, axes=job.axes, seed=job.seed, file=file)
+    if job.shape is None:
+        made = inputs.make(session.inputs, batch, axes=job.axes, seed=job.seed, file=file)
+    else:
+        made = inputs.alike(session.inputs, job.shape, job.dtype, seed=job.seed)
     try:
         timed("first", lambda: session.run(made.calls[0]))
-    except SessionError as error:
+    except (SessionError, MemoryError) as error:
         if not made.assumed:
             raise
         sizes = ", ".join(f"{axis} = {size}" for axis, size in made.assumed.items())

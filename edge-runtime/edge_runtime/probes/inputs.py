@@ -14,6 +14,7 @@ them in turn, and begin anew after the last whole batch.
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ PICTURE_WORDS = ("height", "width")
 CHANNEL_WORDS = ("channel",)
 MOST_BYTES = 64 * 1024**2
 """Of real inputs that are kept ready; further rows are not used, and that is told."""
+DRAWN = 2**20
+"""Values drawn at once where they are to become smaller ones."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -59,13 +62,73 @@ def make(
     specs: Sequence[TensorSpec], batch: int, *, axes: Mapping[str, int], seed: int, file: Path | None = None
 ) -> Inputs:
     """Inputs of calls of ``batch`` samples. Raises InputError naming the input that cannot be fed."""
+    _refuse_empty(specs)
     if file is not None:
         return _real(specs, batch, file)
-    random = np.random.default_rng(seed)
     assumed: dict[str, int] = {}
-    shapes = {spec.name: _shape(spec, batch, axes, assumed, _batch_names(specs)) for spec in specs}
-    arrays = {spec.name: _draw(spec, shapes[spec.name], random) for spec in specs}
+    shapes = [_shape(spec, batch, axes, assumed, _batch_names(specs)) for spec in specs]
+    return _random(specs, shapes, seed, assumed)
+
+
+def alike(specs: Sequence[TensorSpec], shape: tuple[int, ...], dtype: str, *, seed: int) -> Inputs:
+    """Random inputs that all have one shape and type, whether or not the model takes them. Raises InputError."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError as error:
+        raise InputError(f"there are no arrays of type {dtype!r}: {error}") from None
+    return _random([TensorSpec(spec.name, name, shape) for spec in specs], [shape] * len(specs), seed, {})
+
+
+def _random(
+    specs: Sequence[TensorSpec], shapes: Sequence[tuple[int, ...]], seed: int, assumed: dict[str, int]
+) -> Inputs:
+    sizes = [math.prod(shape) * _item_bytes(spec) for spec, shape in zip(specs, shapes, strict=True)]
+    free = _free_memory()
+    if free is not None and sum(sizes) > free:
+        raise _too_large(specs, shapes, sizes, f"and {free / 1e9:.3g} GB of memory are free")
+    random = np.random.default_rng(seed)
+    try:
+        arrays = {spec.name: _draw(spec, shape, random) for spec, shape in zip(specs, shapes, strict=True)}
+    except MemoryError:
+        raise _too_large(specs, shapes, sizes, "which there is not enough memory for") from None
     return Inputs([arrays], f"random (seed {seed})", assumed)
+
+
+def _too_large(
+    specs: Sequence[TensorSpec], shapes: Sequence[tuple[int, ...]], sizes: Sequence[int], why: str
+) -> InputError:
+    size, spec, shape = max(zip(sizes, specs, shapes, strict=True), key=lambda found: found[0])
+    called = [str(axis or f"{spec.name}.{at}") for at, axis in enumerate(spec.shape) if not isinstance(axis, int)]
+    hint = f"; its open axes are {', '.join(called)}: give smaller sizes (--axis NAME=SIZE), or a smaller batch"
+    return InputError(
+        f"input {spec.name!r} of shape {shape} would take {size / 1e9:.3g} GB, {why}{hint if called else ''}"
+    )
+
+
+def _item_bytes(spec: TensorSpec) -> int:
+    try:
+        return np.dtype(spec.dtype).itemsize
+    except TypeError:
+        return 1  # it is refused when it is drawn
+
+
+def _free_memory() -> int | None:
+    """Bytes that can be had without swapping, as the kernel estimates them; None where it does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+
+
+def _refuse_empty(specs: Sequence[TensorSpec]) -> None:
+    """A call without a sample, or without any value, computes nothing that could be measured."""
+    empty = [spec for spec in specs if 0 in spec.shape]
+    if empty and (fixed_batch(specs) == 0 or len(empty) == len(specs)):
+        raise InputError(
+            f"input {empty[0]} holds no values, for an axis of it is fixed at 0: there is nothing to measure; export "
+            "the model with another size, or with that axis open"
+        )
 
 
 def _batch_names(specs: Sequence[TensorSpec]) -> set[str]:
@@ -115,9 +178,16 @@ def _draw(spec: TensorSpec, shape: tuple[int, ...], random: np.random.Generator)
         return np.ones(shape, dtype)
     if kind in "iu":
         low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max + 1) if dtype.itemsize == 1 else (0, TOKENS)
-        return random.integers(low, high, shape).astype(dtype)
+        return random.integers(low, high, shape, dtype)
+    if kind == "f" and dtype.itemsize in (4, 8):
+        return random.standard_normal(shape, dtype)
     if kind == "f":
-        return random.standard_normal(shape).astype(dtype)
+        array = np.empty(shape, dtype)
+        flat = array.reshape(-1)
+        for start in range(0, flat.size, DRAWN):  # in parts: there is no such distribution, only a larger one
+            part = flat[start : start + DRAWN]
+            part[:] = random.standard_normal(part.size, np.float32)
+        return array
     raise InputError(f"random values cannot be made for input {spec}; give real ones in an .npz")
 
 

@@ -44,7 +44,7 @@ LEAST_ROUNDS = 6
 """Rounds that are run however long they take: fewer can all err to one side by chance, and give no 95 % interval."""
 
 FIRST_BLOCKS = 15
-"""Blocks of the first warm-up at least: the machine is warmed up too, not only the variant."""
+"""Blocks of the first warm-up at least, if there is time: the machine is warmed up too, not only the variant."""
 
 MOST_BLOCKS_AGAIN = 4 * LEAST_BLOCKS
 """Blocks of a later warm-up at most."""
@@ -111,7 +111,7 @@ def interleave(
         openings.schedule(seconds, *_costs(first, counts, block_seconds))
         stopping = Stopping(names, precision or 0.0, several_openings=openings.several)
         warm = done = time.perf_counter()
-        ended_by, unsteady = "rounds", 0
+        ended_by, unsteady, short = "rounds", 0, 0
         for index in range(rounds):
             used = done - begin - (openings.seconds if precision is None else openings.first_seconds)
             next_end = used + (done - warm) / max(index, 1)
@@ -123,7 +123,8 @@ def interleave(
                 for name in names:
                     again = MOST_BLOCKS_AGAIN * max(block_seconds, first[name].call_seconds)
                     warm_again = _warm_up(current[name], block_seconds, min(most, again), LEAST_BLOCKS)
-                    unsteady += not warm_again.stationary
+                    unsteady += warm_again.stationary is False
+                    short += warm_again.stationary is None
             samples = {name: _block(current[name], counts[name]) for name in draw.sample(names, len(names))}
             openings.round_done()
             placement.append(openings.number)
@@ -155,6 +156,7 @@ def interleave(
         "warm_up_seconds": warm - begin,
         "warm_ups_again": openings.number * len(names),
         "warm_ups_again_not_stationary": unsteady,
+        "warm_ups_again_too_short": short,
         "opening_seconds": openings.seconds,
         "clock": "time.perf_counter_ns",
         "garbage_collector": "off",

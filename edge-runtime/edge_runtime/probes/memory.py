@@ -1,17 +1,15 @@
 """How much memory a model takes: the resident set of a fresh process that does nothing but load and run it.
 
 A process that has loaded other models cannot tell what one of them costs: allocators keep what they once had. So `peak`
-starts a new interpreter on this very module, which notes its resident set before the engine is imported, after the
-model is loaded, and its highest one from the start of loading to the end of some inferences. That is what the kernel
-counts (VmRSS, VmHWM in /proc/self/status), and what it kills for; getrusage would not do: it keeps its parent's peak.
+has a process of its own do it (``fresh``), which notes its resident set before the engine is imported, after the model
+is loaded, and its highest one from then to the end of some inferences. That is what the kernel counts (VmRSS, VmHWM in
+/proc/self/status), and what it kills for; getrusage would not do: it keeps its parent's peak.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,14 +17,9 @@ from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
-
 from edge_runtime.errors import EdgeRuntimeError, ProbeError
-from edge_runtime.sessions.registry import open_session
 
-CALLS = 10
-"""Inferences before the peak is read; allocators have settled by then."""
-
+SECONDS = 300.0
 RESET_PEAK = "5"
 """Written to /proc/self/clear_refs, this sets VmHWM back to VmRSS. https://docs.kernel.org/filesystems/proc.html"""
 
@@ -48,47 +41,26 @@ def peak(
     input_shape: Sequence[int],
     dtype: str,
     *,
-    seconds: float = 300,
+    seconds: float = SECONDS,
     folders: Sequence[str | PathLike[str]] = (),
 ) -> PeakMemory:
-    """Load and run a model in a fresh process; every input gets an array of this shape and dtype.
+    """Load and run a model in a fresh process; every input gets a random array of this shape and dtype.
 
     ``folders``: where a runtime may import a user's own code from, last of all.
-    Raises ProbeError with the process's own words when it fails, is killed, or takes longer than ``seconds``.
+    Raises what the process raised (EdgeRuntimeError); ProbeError when it is killed, or takes longer than ``seconds``.
     """
-    command = [sys.executable, "-m", "edge_runtime.probes.memory", str(Path(path).absolute())]
-    command += ["--threads", str(threads), "--shape", ",".join(map(str, input_shape)), "--dtype", dtype]
-    command += ["--runtime", runtime] if runtime else []
-    command += [part for folder in folders for part in ("--folder", str(Path(folder).absolute()))]
-    # Without the working folder at the front of the module path, where a user's json.py would hide Python's own.
-    safe = os.environ | {"PYTHONSAFEPATH": "1"}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL, check=False, env=safe
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ProbeError(f"{path}: measuring its memory took longer than {seconds:g} s") from error
-    if done.returncode < 0:
-        raise ProbeError(
-            f"{path}: the process measuring its memory was ended by signal {-done.returncode}"
-            f"{', most likely for want of memory' if done.returncode == -9 else ''}"
-        )
-    if done.returncode:
-        raise ProbeError(f"{path}: measuring its memory failed: {done.stderr.strip()[-2000:]}")
-    return PeakMemory(**json.loads(done.stdout.splitlines()[-1]))
+    from edge_runtime.probes import fresh  # whose process imports this module, and nothing that it does not need
 
-
-def measure(path: str, runtime: str | None, threads: int, input_shape: Sequence[int], dtype: str) -> PeakMemory:
-    """The same in this process, which had better be a fresh one."""
-    interpreter = resident("VmRSS")
-    reset_peak()
-    with open_session(path, runtime, threads) as session:
-        loaded = resident("VmRSS")
-        array = np.ones(input_shape, dtype)
-        inputs = {spec.name: array for spec in session.inputs}
-        for _ in range(CALLS):
-            session.run(inputs)
-        return PeakMemory(interpreter, loaded, resident("VmHWM"))
+    job = fresh.Job(
+        path=str(Path(path).absolute()),
+        runtime=runtime,
+        threads=threads,
+        folders=tuple(str(Path(folder).absolute()) for folder in folders),
+        shape=tuple(input_shape),
+        dtype=dtype,
+    )
+    found = fresh.run(job, seconds=seconds).memory
+    return PeakMemory(**{part: found[part] for part in ("interpreter", "loaded", "peak")})
 
 
 def reset_peak() -> None:
@@ -115,13 +87,13 @@ def _main() -> int:
     parser.add_argument("--dtype", default="float32", help="of every input")
     parser.add_argument("--folder", action="append", default=[], help="to import from; may be repeated")
     given = parser.parse_args()
-    sys.path.extend(given.folder)
     try:
         shape = [int(size) for size in given.shape.split(",")]
-        print(json.dumps(asdict(measure(given.model, given.runtime, given.threads, shape, given.dtype))))
-    except (EdgeRuntimeError, ValueError, TypeError) as error:
+        found = peak(given.model, given.runtime, given.threads, shape, given.dtype, folders=given.folder)
+    except (EdgeRuntimeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
+    print(json.dumps(asdict(found)))
     return 0
 
 

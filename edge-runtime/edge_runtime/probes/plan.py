@@ -37,6 +37,8 @@ class PlanModel:
 
     ``runtime``: None guesses it from the suffix. ``inputs``: an ``.npz`` with one array per input, whose rows are
     samples; None makes random ones. ``folders``: where a runtime may import the user's own code from, last of all.
+    ``beside``: the files without which the model's is not whole, from its own folder; they count to its size. None: not
+    said, and what usually lies beside such a file counts.
     """
 
     name: str
@@ -44,6 +46,7 @@ class PlanModel:
     runtime: str | None = None
     inputs: str | None = None
     folders: tuple[str, ...] = ()
+    beside: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _check(self, "a model of the plan", _MODEL)
@@ -207,13 +210,13 @@ def _or_none(check: Check) -> Check:
     return lambda value: None if value is None or (must := check(value)) is None else f"{must}, or null"
 
 
-def _several(check: Check, words: str, *, least: int = 1) -> Check:
+def _several(check: Check, words: str, *, least: int = 1, most: int = limits.PLAN_VALUES) -> Check:
     """A tuple of different values, each of which passes."""
 
     def of_several(value: Any) -> str | None:
-        good = isinstance(value, tuple) and least <= len(value) <= limits.PLAN_VALUES
+        good = isinstance(value, tuple) and least <= len(value) <= most
         good = good and all(check(item) is None for item in value) and len(set(value)) == len(value)
-        return None if good else f"a list of {least} to {limits.PLAN_VALUES} different {words}"
+        return None if good else f"a list of {least} to {most} different {words}"
 
     return of_several
 
@@ -253,6 +256,7 @@ _MODEL: dict[str, Check] = {
     "runtime": _or_none(_text),
     "inputs": _or_none(_below),
     "folders": _several(_text, "paths", least=0),
+    "beside": _or_none(_several(_below, "paths below the model's folder", least=0, most=limits.PLAN_FILES)),
 }
 
 _PLAN: dict[str, Check] = {

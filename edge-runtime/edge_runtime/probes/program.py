@@ -23,13 +23,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import edge_runtime
 from edge_runtime import machine
 from edge_runtime.errors import EdgeRuntimeError
-from edge_runtime.probes import conditions, steps
+from edge_runtime.probes import conditions, neighbours, steps
 from edge_runtime.probes.plan import SCHEMA, Plan, PlanModel, as_dict
 
 Write = Callable[[dict[str, Any]], None]
@@ -45,18 +45,23 @@ def run(plan: Plan, folder: Path, write: Write, *, done: Iterable[str] = ()) -> 
     """
     program = Program(plan, folder, write, set(done))
     try:
-        program.begin()
-        try:
-            program.work()
-        except _Untold:
-            raise
-        except BaseException as error:
-            words = "it was interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
-            program.tell("end", complete=False, why=words)
-            raise
-        program.tell("end", complete=True, why="all of the plan is done")
+        with neighbours.present():
+            _run(program)
     except _Untold as error:
         raise error.cause from None
+
+
+def _run(program: Program) -> None:
+    program.begin()
+    try:
+        program.work()
+    except _Untold:
+        raise
+    except BaseException as error:
+        words = "it was interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+        program.tell("end", complete=False, why=words)
+        raise
+    program.tell("end", complete=True, why="all of the plan is done")
 
 
 class _Untold(BaseException):
@@ -152,5 +157,7 @@ class Program:
         )
 
     def without_folder(self, words: str) -> str:
-        """Files by their names in the plan."""
+        """Files by their own names: where the plan keeps them is nothing that its maker knows."""
+        for folder in sorted({str(PurePosixPath(m.path).parent) for m in self.plan.models}, key=len, reverse=True):
+            words = words.replace(f"{self.folder / folder}/", "")
         return words.replace(f"{self.folder}/", "")

@@ -9,7 +9,9 @@ Times are cut into blocks, and every block has its median. Of these the later ha
 If both hold, the call is *stationary*. A model whose first calls allocate or compile passes after some blocks; on a
 noisy machine the second limit widens, so noise alone does not keep a warm-up going. A drift so slow that it does not
 show within the blocks looked at passes: turns (``latency``) take care of that. It ends after ``most_seconds`` in any
-case, and then says that it was not stationary.
+case. What it then says is said to people, so more is asked for: *not stationary* takes a trend that is significant at
+the 1 % level or a shift as above, in six blocks at least. Fewer blocks, or a weaker trend, are *too short to tell*: a
+steady call fails the first rule in 1 of 20 looks, and a slow one gets no second look.
 
 Kendall (1938), *A New Measure of Rank Correlation*; for independent values S has variance n (n-1) (2n+5) / 18.
 """
@@ -31,6 +33,9 @@ LEAST_CALLS = 3
 TREND = 1.96
 """Standard deviations of Kendall's S beyond which there is a trend."""
 
+CLEAR_TREND = 2.58
+"""The same where it is said that there is one."""
+
 TOLERANCE = 0.02
 """Difference of end and beginning that is none, as a fraction."""
 
@@ -45,11 +50,12 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class WarmUp:
-    """What it took. ``call_seconds``: a typical call at its end."""
+    """What it took. ``stationary``: None where it was too short to tell. ``call_seconds``: a typical call at its
+    end."""
 
     blocks: int
     seconds: float
-    stationary: bool
+    stationary: bool | None
     call_seconds: float
 
 
@@ -76,18 +82,28 @@ def warm_up(
             steady = is_stationary(medians)
         if calls >= LEAST_CALLS and (steady or seconds >= most_seconds):
             typical = float(np.median(medians[len(medians) // 2 :]))
-            return WarmUp(len(medians), seconds, steady, typical)
+            return WarmUp(len(medians), seconds, steady or _at_its_end(medians), typical)
 
 
-def is_stationary(medians: Sequence[float]) -> bool:
-    """Whether the later half of block medians shows neither trend nor shift; False for fewer than six."""
+def _at_its_end(medians: Sequence[float]) -> bool | None:
+    """What may be said of a warm-up whose time is over."""
+    if is_stationary(medians):
+        return True
+    short = len(medians) < LEAST_BLOCKS or is_stationary(medians, trend=CLEAR_TREND)
+    return None if short else False
+
+
+def is_stationary(medians: Sequence[float], *, trend: float = TREND) -> bool:
+    """Whether the later half of block medians shows neither trend nor shift; False for fewer than six.
+
+    ``trend``: standard deviations of Kendall's S that are none."""
     if len(medians) < LEAST_BLOCKS:
         return False
     seen = np.asarray(medians[-max(LEAST_BLOCKS, len(medians) // 2) :], dtype=np.float64)
     n = len(seen)
     later, earlier = np.triu_indices(n, 1)[::-1]
     kendall = float(np.sign(seen[later] - seen[earlier]).sum())
-    if abs(kendall) > TREND * math.sqrt(n * (n - 1) * (2 * n + 5) / 18):
+    if abs(kendall) > trend * math.sqrt(n * (n - 1) * (2 * n + 5) / 18):
         return False
     third = n // 3
     first, last = np.median(seen[:third]), np.median(seen[-third:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -57,7 +57,7 @@ def _describe(program: Program, model: PlanModel, found: fresh.Fresh) -> None:
         model=model.name,
         runtime=found.runtime,
         version=found.version,
-        size=size(program.folder / model.path),
+        size=size(program.folder / model.path, model.beside),
         inputs=found.inputs,
         outputs=found.outputs,
         source=found.source,
@@ -65,15 +65,16 @@ def _describe(program: Program, model: PlanModel, found: fresh.Fresh) -> None:
     )
 
 
-def size(path: Path) -> int:
-    """Bytes of a model's file and of what lies beside it that it needs: an IR's weights, a network's description, an
-    ONNX file's external data."""
-    beside = {
+def size(path: Path, beside: Sequence[str] | None) -> int:
+    """Bytes of a model's file and of those ``beside`` it, named from its folder. Without names, of those that usually
+    belong to it: an IR's weights, a network's description, external data where exporters of ONNX put it."""
+    usual = {
         ".xml": [path.with_suffix(".bin")],
         ".safetensors": [path.with_name("model.json")],
         ".onnx": [path.with_name(f"{path.name}.data"), path.with_name(f"{path.name}_data"), path.with_suffix(".data")],
     }
-    return path.stat().st_size + sum(file.stat().st_size for file in beside.get(path.suffix, []) if file.is_file())
+    files = usual.get(path.suffix, []) if beside is None else [path.parent / name for name in beside]
+    return path.stat().st_size + sum(file.stat().st_size for file in files if file.is_file())
 
 
 def cold_start(program: Program, model: PlanModel) -> None:

@@ -7,16 +7,16 @@ import os
 from dataclasses import asdict
 from typing import Any
 
-from edge_runtime.bundle import contents
+from edge_runtime.bundle import contents, flash
 from edge_runtime.errors import EdgeRuntimeError, HomeError, KeyFileError, NothingInstalledError
 from edge_runtime.update.home import LINKS, Home
 from edge_runtime.update.recovery import read
 
 
 def status(home: Home) -> dict[str, Any]:
-    """``current``, ``previous`` and ``good`` (id, name, sequence; or None), ``trial``, ``served``, ``floor`` (of the
-    current version's name), ``floors`` (of each name), ``bad`` (id: reason), ``versions``, ``keys``, ``free`` (bytes)
-    and ``problems`` in words, for each with what to do.
+    """``current``, ``previous`` and ``good`` (id, name, sequence, ``flash``: bytes on this disk; or None), ``trial``,
+    ``served``, ``floor`` (of the current version's name), ``floors`` (of each name), ``bad`` (id: reason),
+    ``versions``, ``keys``, ``free`` (bytes) and ``problems`` in words, for each with what to do.
 
     Files are not hashed; a server does so at every start. Raises NothingInstalledError where there is no such folder.
     """
@@ -66,5 +66,16 @@ def _version(home: Home, id: str, problems: list[str]) -> dict[str, Any]:
         manifest = contents.load(home.versions / id).manifest
     except EdgeRuntimeError as error:
         problems.append(str(error))
-        return {"id": id, "name": None, "sequence": None, "expires": None}
-    return {"id": id, "name": manifest.name, "sequence": manifest.sequence, "expires": manifest.expires}
+        return {"id": id, "name": None, "sequence": None, "expires": None, "flash": None}
+    try:
+        size = flash.taken(home.versions / id)
+    except OSError as error:  # it may be removed meanwhile
+        problems.append(f"{home.versions / id}: cannot be read: {error.strerror}")
+        size = None
+    return {
+        "id": id,
+        "name": manifest.name,
+        "sequence": manifest.sequence,
+        "expires": manifest.expires,
+        "flash": size,
+    }

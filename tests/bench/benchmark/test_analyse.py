@@ -11,6 +11,7 @@ import pytest
 from compress.bench.benchmark import results
 from compress.bench.benchmark.analyse import analyse
 from compress.bench.results import ResultsError
+from compress.bench.stats import median_interval
 from compress.errors import RunError
 
 
@@ -35,12 +36,71 @@ def test_figures_are_those_of_all_calls(events, benchmark):
     calls = np.concatenate([np.frombuffer(base64.b64decode(e["seconds"]), "<f4") for e in rounds])
     timing = cell.timings[1]
     assert timing.n == calls.size == example.ROUNDS * example.CALLS
-    assert timing.p50.value == pytest.approx(np.median(calls))
+    assert timing.p50_calls == pytest.approx(np.median(calls))
     assert timing.p90.value == pytest.approx(np.quantile(calls, 0.9))
     assert timing.mean == pytest.approx(calls.mean(dtype=float))
     assert timing.slowest == pytest.approx(calls.max())
     assert timing.throughput.value == pytest.approx(1 / calls.mean(dtype=float))
     assert timing.p50.low <= timing.p50.value <= timing.p50.high
+
+
+def two_speeds(openings):
+    """Events of one model's 12 openings of 4 rounds, which take ``openings`` times 1 ms; but for 0.2 % of chance."""
+    plan, rng = small(models=example.plan().models[:1]), np.random.default_rng(0)
+    return plan, [
+        example.begin(plan),
+        *(
+            {
+                "event": "round", "at": 1.0, "cell": plan.cells[0].name, "round": 4 * placement + index,
+                "placement": placement, "model": "fp32", "samples": 1,
+                "seconds": example.encoded(1e-3 * level * (1 + 0.002 * rng.standard_normal(calls))),
+            }
+            for placement, (level, calls) in enumerate(openings)
+            for index in range(4)
+        ),
+    ]  # fmt: skip
+
+
+def test_the_median_is_the_estimate_that_its_interval_belongs_to():
+    # Eight of 12 openings are fast; slow ones have more calls, so that most calls are slow.
+    plan, events = two_speeds([(1.0, 10)] * 8 + [(1.4, 40)] * 4)
+    timing = analysed([*events, example.cell_end(plan.cells[0])]).cells[0].timings[0]
+    blocks = [np.median(np.frombuffer(base64.b64decode(e["seconds"]), "<f4").astype(float)) for e in events[1:]]
+    assert timing.p50 == median_interval(np.array(blocks), np.repeat(np.arange(12), 4))
+    assert timing.p50.high < 1.25e-3 < 1.39e-3 < timing.p50_calls
+
+
+def test_a_median_of_calls_outside_the_typical_ones_interval_is_a_doubt_of_its_row():
+    words = []
+    for openings in ([(1.0, 10)] * 8 + [(1.4, 40)] * 4, [(1.0, 10)] * 12):
+        plan, events = two_speeds(openings)
+        timing = analysed([*events, example.cell_end(plan.cells[0])]).cells[0].timings[0]
+        words.append([doubt.word for doubt in timing.doubts])
+    assert words == [["two speeds"], []]
+
+
+def test_the_second_hump_of_narrow_times_is_no_crowd_of_outliers():
+    calls = np.full(100, 1e-3) * (1 + 1e-4 * np.linspace(-1, 1, 100))
+    calls[:15] *= 1.08  # hundreds of standard deviations, as the MAD has them, and 8 %
+    calls[-1] = 3e-3
+    plan = small(models=example.plan().models[:1])
+    event = {
+        "event": "round", "at": 1.0, "cell": plan.cells[0].name, "placement": 0, "model": "fp32", "samples": 1,
+        "seconds": example.encoded(calls),
+    }  # fmt: skip
+    found = analysed([example.begin(plan), *(event | {"round": index} for index in range(12))])
+    assert found.cells[0].timings[0].outliers == 12
+
+
+def test_pairs_of_the_unbeaten_that_are_within_2_percent_are_told():
+    plan = small()
+    cell = plan.cells[0]
+    equal = analysed(
+        [example.begin(plan), *example.cell_rounds(cell, rounds=300, speed=dict.fromkeys(example.MODELS, 1))]
+    )
+    assert equal.cells[0].alike == [["fp32", "int8"], ["fp32", "pruned"], ["int8", "pruned"]]
+    apart = analysed([example.begin(plan), *example.cell_rounds(cell, speed={"fp32": 1.0, "int8": 0.5, "pruned": 0.8})])
+    assert apart.cells[0].alike == []
 
 
 def test_slow_calls_are_counted_and_stay(benchmark):
@@ -222,6 +282,14 @@ def test_energy_keeps_source_and_resolution(benchmark):
     energy = benchmark.energy[0]
     assert energy.gross.value == 0.011 and energy.net.value == 0.0055
     assert (energy.sensor, energy.resolution["interval"], energy.windows) == ("pi5-pmic", 0.1, 5)
+
+
+def test_energy_has_the_time_of_a_call_in_its_own_windows(events):
+    windows = [example.encoded(np.full(50, seconds)) for seconds in (2e-3, 4e-3, 3e-3)]
+    told = [e | {"calls": windows} if e["event"] == "energy" else e for e in events]
+    energy = analysed(told).energy[0]
+    assert (energy.latency.value, energy.latency.low, energy.latency.high) == pytest.approx((3e-3, 2e-3, 4e-3))
+    assert analysed(events).energy[0].latency is None
 
 
 def test_an_emulated_machine_marks_the_whole():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from html_page import Page
 
 from compress.bench.benchmark import report
 from compress.bench.benchmark.analyse import analyse
+from compress.bench.benchmark.results import Doubt
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -84,6 +86,13 @@ def test_doubts_and_what_is_missing_are_told(doubtful):
         assert said in text
 
 
+def test_a_rows_own_doubts_stand_beside_its_models_name(doubtful):
+    table = report.render([doubtful]).split("<table")[1].split("</table>")[0]
+    names = {re.search(r'data-value="(.*?)"', row)[1]: row for row in re.findall(r'<th scope="row".*?</th>', table)}
+    assert '<span class="doubt">still warming</span>' in names["int8"]
+    assert "doubt" not in names["fp32"]
+
+
 def test_colours_follow_the_readers_preference(html):
     used = set(re.findall(r"var\((--[a-z0-9-]+)\)", html))
     light, dark = html.split("prefers-color-scheme: dark", 1)
@@ -105,6 +114,14 @@ def test_a_benchmark_that_measured_nothing_still_has_a_page():
     assert "damaged" in html
 
 
+CUT = """
+const wide = document.documentElement.clientWidth;
+const cut = [...document.querySelectorAll("span.doubt, td, th")].filter((e) => {
+  const box = e.getBoundingClientRect();
+  return box.width && (box.left < 0 || box.right > wide + 1);
+});
+document.body.textContent = "DONE" + JSON.stringify([wide, cut.map((e) => e.textContent)]) + "END";
+"""
 DRIVE = """
 const table = document.querySelector("table.stack");
 const rows = () => [...table.tBodies[0].rows].filter((r) => !r.hidden);
@@ -128,28 +145,56 @@ document.body.textContent = "DONE" + JSON.stringify(said) + "END";
 """
 
 
-@pytest.mark.integration
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
-def test_tables_sort_and_filter_in_a_browser(html, tmp_path):
-    import json
-
-    # Our own driver is let through here; a reader's browser runs the page's program only.
-    page = tmp_path / "page.html"
+def driven(html, program, folder, *options):
+    """What a program of ours says in a browser. It is let through here; a reader's browser runs the page's only."""
+    page = folder / "page.html"
     page.write_text(
         re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html).replace(
-            "</body>", f"<script>{DRIVE}</script></body>"
+            "</body>", f"<script>{program}</script></body>"
         ),
         encoding="utf-8",
     )
     done = subprocess.run(
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
+         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+         f"--user-data-dir={folder / 'profile'}", *options, "--dump-dom", page.as_uri()],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    found = re.search(r"DONE(\{.*\})END", done.stdout, re.DOTALL)
+    found = re.search(r"DONE(.*)END", done.stdout, re.DOTALL)
     assert found, done.stderr[-2000:]
-    said = json.loads(found.group(1).replace("&lt;", "<").replace("&gt;", ">"))
+    return json.loads(found.group(1).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
+@pytest.mark.parametrize("width", [1280, 500])
+def test_neither_doubts_nor_figures_are_cut_off_at_the_pages_edge(benchmark, width, tmp_path):
+    """Long names, every column, and rows with several doubts; 500 is the least that Chromium opens a window with."""
+    long = {name: f"efficientnet-{name}-" * 3 for name in example.MODELS}
+    doubts = [Doubt(word, word) for word in ("time ran out", "still warming", "sizes assumed", "two speeds")]
+    changed = {"doubts": doubts[1:], "said": "no difference to tell"}
+    cells = [
+        replace(
+            cell,
+            doubts=doubts[:1],
+            fastest=list(long.values()),
+            alike=[],
+            timings=[replace(t, model=long[t.model], p999=t.p99, **changed) for t in cell.timings],
+        )
+        for cell in benchmark.cells
+    ]
+    models = [replace(m, name=long[m.name]) for m in benchmark.models]
+    for shown in (cells, cells[:1]):
+        page = replace(benchmark, models=models, cells=shown, cold=[], memory=[], energy=[], sustained=[])
+        wide, cut = driven(report.render([page]), CUT, tmp_path, f"--window-size={width},900")
+        assert wide == width
+        assert cut == []
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
+def test_tables_sort_and_filter_in_a_browser(html, tmp_path):
+    said = driven(html, DRIVE, tmp_path)
     assert said["rising"] == sorted(said["rising"]) and len(said["rising"]) == 18
     assert said["falling"] == sorted(said["rising"], reverse=True)
     assert said["aria"] == "descending"

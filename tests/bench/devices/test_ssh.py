@@ -16,6 +16,7 @@ import pytest
 from dense_model import dense_model
 from sshd import Server, make_key
 
+from compress.bench.benchmark.analyse import analyse
 from compress.bench.devices import wheels
 from compress.bench.devices.ssh import Ssh
 from compress.errors import (
@@ -147,7 +148,7 @@ def test_a_folder_with_events_of_the_plan_is_gone_on_with(ssh, plan, files, tmp_
 
 
 def test_out_of_reach_for_too_long_then_collected_by_the_same_command(ssh, board, plan, files, tmp_path):
-    with pytest.raises(LostError, match="same command again"):
+    with pytest.raises(LostError, match="go on from there within a day"):
         ssh(ticks=30, pause=0.05, patience=0.6).run(plan, files, Events(5, board.stop), folder=tmp_path / "home")
     assert 5 in ticks(kept(tmp_path / "home"))
     board.start()
@@ -275,6 +276,8 @@ def test_the_real_program_measures_a_model(board: Server, said, tmp_path):
     found = {event["event"]: event for event in events}
     assert found["end"]["complete"] is True and "refused" not in found, events
     assert found["cell"]["models"] == ["dense"] and found["model"]["runtime"] == "onnxruntime"
+    ((timing,),) = [cell.timings for cell in analyse(kept(tmp_path / "home"), target="board").cells]
+    assert timing.n > timing.rounds > 1 and 1e-7 < timing.p50.value < 0.1
     assert not any("not figures of" in line for line in said) and not board.work()
 
 

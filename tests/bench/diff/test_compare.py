@@ -283,7 +283,7 @@ def test_verdicts_and_budget_lines_that_changed_are_told_and_decide_nothing(old)
 def test_the_json_form_says_what_the_exit_code_says(old):
     plain = json.loads(to_json(compare(old, change(old, slower(1.5)))))
     assert (plain["schema"], plain["worse"], plain["incomplete"]) == ("compress.diff/1", True, False)
-    assert plain["tolerances"] == {"latency": 0.03, "accuracy": 0.005, "size": 0.01, "memory": 0.05}
+    assert plain["tolerances"] == {"latency": 0.03, "accuracy": 0.005, "size": 0.01, "memory": 0.05, "energy": 0.05}
 
 
 @pytest.mark.parametrize(

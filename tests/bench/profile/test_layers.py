@@ -142,13 +142,22 @@ def test_the_table_has_the_longest_first_with_bars_in_proportion(dense):
 
 def test_fewer_rows_say_what_they_leave_out(dense):
     text = shown(read(events(), "net", dense), top=1)
-    assert "3 layers take 500 µs, of which the 1 shown take 60 %." in " ".join(text.split())
+    assert "3 layers take 500 µs, of which the 1 shown takes 60 %." in " ".join(text.split())
 
 
 def test_conversions_and_the_profilers_own_cost_are_told(dense):
     text = " ".join(shown(read(events(), "net", dense)).split())
     assert "10.0 % changes the type (quantize, dequantize, cast), and computes nothing." in text
     assert "400 µs without the profiler (median), 600 µs with it. The layers' sum is 25 % above the former" in text
+
+
+def test_one_layer_takes_and_several_take(dense):
+    def said(layers, top=20):
+        return " ".join(shown(read(events(layers=layers), "net", dense), top=top).split())
+
+    assert "1 layer takes 500 µs." in said(LAYERS[:1])
+    assert "3 layers take 500 µs, of which the 1 shown takes 60 %." in said(LAYERS, top=1)
+    assert "3 layers take 500 µs, of which the 2 shown take 90 %." in said(LAYERS, top=2)
 
 
 def test_time_between_layers_is_told(dense):

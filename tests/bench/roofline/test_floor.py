@@ -96,7 +96,7 @@ def test_what_is_not_counted_is_told():
 
 def test_it_is_said_in_one_sentence():
     assert say(floor(network(macs=40_000_000, precision="int8"), PEAKS, p50=1e-3)) == (
-        "an inference takes at least 500 µs (455 to 556 µs), by 80.0 GMAC/s in int8; "
+        "the floor of an inference is 500 µs (455 to 556 µs), by 80.0 GMAC/s in int8; "
         "this one reaches 50 % of that speed"
     )
     assert say(floor(network(macs=1), PEAKS)).endswith("by 70.0 GB/s from the level 2 cache")

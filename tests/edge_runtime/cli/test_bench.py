@@ -121,7 +121,7 @@ def test_another_plans_file_is_not_gone_on_with(folder: Path):
     [
         (b'{"schema": "edge-runtime.bench/1", "models": [], "x": 1}', "error[probe-failed]: key 'x' of the plan"),
         (b"\xff", "plan.json is no plan"),
-        (None, "error[os-error]"),
+        (None, "error[probe-failed]: plan.json: there is no such file; give a plan"),
     ],
 )
 def test_a_plan_that_is_wrong_is_told_without_a_traceback(folder: Path, plan: bytes | None, words: str):
@@ -132,6 +132,58 @@ def test_a_plan_that_is_wrong_is_told_without_a_traceback(folder: Path, plan: by
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "events.jsonl").exists()
+
+
+def test_a_place_that_is_none_is_told(folder: Path):
+    write(folder)
+    command = [*COMMAND[:-1], "nowhere/events.jsonl"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "[Errno" in done.stderr) == (1, False)
+    assert "nowhere/events.jsonl cannot be written: No such file or directory; give another place" in done.stderr
+
+
+def test_only_one_at_a_time_writes_to_a_file(folder: Path):
+    write(folder, seconds=60.0)
+    child = begun(folder)
+    second = bench(folder, "--resume")
+    assert second.returncode == 1
+    assert "events.jsonl: another process measures into it" in second.stderr
+    child.terminate()
+    child.communicate(timeout=20)
+    found = events.read(folder / "events.jsonl")
+    assert [event["event"] for event in found].count("begin") == 1
+
+
+def test_attached_it_ends_with_whoever_started_it(folder: Path):
+    write(folder, seconds=60.0)
+    starter = (
+        "import os, subprocess, sys, time\n"
+        "child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(120)"
+    )
+    with subprocess.Popen([sys.executable, "-c", starter, *COMMAND, "--attached"], cwd=folder, stdout=-1) as parent:
+        pid = int(parent.stdout.readline())
+        wait(lambda: b'"round"' in text(folder))
+        parent.kill()
+        wait(lambda: not _runs(pid))
+    last = events.read(folder / "events.jsonl")[-1]
+    assert (last["event"], last["complete"], last["why"]) == ("end", False, "it was interrupted")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_under_nohup_a_closed_terminal_does_not_end_it(folder: Path):
+    write(folder, seconds=1.0)
+    child = subprocess.Popen(["nohup", *COMMAND], cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    wait(lambda: b'"round"' in text(folder))
+    child.send_signal(signal.SIGHUP)
+    assert child.wait(30) == 0
 
 
 def test_a_full_disk_is_told(folder: Path):

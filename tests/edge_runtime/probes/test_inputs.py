@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,38 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes | None):
 def test_words_cannot_be_made_up():
     with pytest.raises(InputError, match="random values cannot be made for input 'text': object"):
         made(TensorSpec("text", "object", ("batch",)))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "uint8", "int64"])
+def test_values_are_drawn_in_no_more_memory_than_they_need(dtype: str):
+    size = 8 * 1024**2
+    spec = TensorSpec("x", dtype, ("batch", size))
+    made(TensorSpec("x", dtype, ("batch", 8)), batch=1)
+    tracemalloc.start()
+    try:
+        nbytes = made(spec, batch=1).calls[0]["x"].nbytes
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < nbytes + 6 * 1024**2
+
+
+def test_inputs_that_no_machine_holds_are_refused_with_what_to_do():
+    spec = TensorSpec("x", "float32", ("batch", "sequence", 4096, 4096, None))
+    with pytest.raises(InputError, match=r"input 'x' of shape .* would take .* GB") as refused:
+        made(spec, batch=1, axes={"sequence": 4096, "x.4": 4096})
+    assert "batch, sequence, x.4: give smaller sizes (--axis NAME=SIZE)" in str(refused.value)
+    with pytest.raises(InputError, match="would take") as refused:
+        made(TensorSpec("x", "float32", (1, 10**7, 10**7)), batch=1)
+    assert "--axis" not in str(refused.value)
+
+
+@pytest.mark.parametrize("shapes", [[(0, 3)], [(0, 3), ("batch", 4)], [(2, 0)], [("batch", 0), (0,)]])
+def test_a_call_without_values_is_refused(shapes: list[tuple]):
+    with pytest.raises(InputError, match="holds no values, for an axis of it is fixed at 0"):
+        made(*(TensorSpec(str(index), "float32", shape) for index, shape in enumerate(shapes)))
+
+
+def test_an_empty_state_beside_real_inputs_is_fed():
+    found = made(PIXELS, TensorSpec("past", "float32", ("batch", 2, 0, 8)))
+    assert found.calls[0]["past"].shape == (2, 2, 0, 8)

@@ -17,7 +17,7 @@ def text(**values: object) -> str:
 
 
 def test_a_plan_comes_back_from_its_json():
-    models = (MODEL, PlanModel("two", "sub/two.xml", "openvino", "rows.npz", ("/code",)))
+    models = (MODEL, PlanModel("two", "sub/two.xml", "openvino", "rows.npz", ("/code",), ("two.bin", "w/0")))
     plan = Plan(models, SCENARIOS, (1, 4), (1, 8), 5.5, 0.0, 4, {"sequence": 12}, 0, False, True, sustain=90.0, seed=7)
     assert parse(to_json(plan)) == plan
 
@@ -48,6 +48,8 @@ def test_cells_sweep_threads_and_the_batches_of_the_scenarios_that_have_batches(
         ({"models": [{"name": "one", "path": "../one.onnx"}]}, "key 'path' .* a path in the plan's folder"),
         ({"models": [{"name": "one", "path": "a"}, {"name": "one", "path": "b"}]}, "models with different names"),
         ({"models": [{"name": "\x1b[2J", "path": "a"}]}, "key 'name' .* printable"),
+        ({"models": [{"name": "one", "path": "a", "beside": ["../w"]}]}, "key 'beside' .* below the model's folder"),
+        ({"models": [{"name": "one", "path": "a", "beside": "w"}]}, "key 'beside' .*, or null"),
         ({"scenarios": ["server"]}, "key 'scenarios' .* single-stream, multi-stream, offline, batch"),
         ({"threads": 2}, "key 'threads' of the plan must be a list"),
         ({"threads": [0]}, "key 'threads' .* from 1 to 1024"),

@@ -202,6 +202,39 @@ def test_sizes_that_were_assumed_and_do_not_fit_are_named(folder: Path):
     assert of(told, "refused") == []
 
 
+def test_a_size_is_that_of_the_files_which_the_plan_names(folder: Path, tmp_path: Path):
+    """Whatever they are called: an exporter may put external data where it likes."""
+    import onnx
+
+    model = onnx.load(folder / "pixels.onnx")
+    (tmp_path / "sub").mkdir()
+    onnx.save(model, tmp_path / "sub/odd.onnx", save_as_external_data=True, location="odd.weights", size_threshold=0)
+    (tmp_path / "sub/odd.onnx.data").write_bytes(bytes(1000))  # another model's
+    named = Plan((PlanModel("odd", "sub/odd.onnx", beside=("odd.weights",)),), scenarios=(), **QUICK)
+    (told,) = of(ran(named, tmp_path), "model")
+    assert told["size"] == sum((tmp_path / "sub" / name).stat().st_size for name in ("odd.onnx", "odd.weights"))
+
+
+def test_files_are_called_by_their_own_names(folder: Path, tmp_path: Path):
+    (tmp_path / "models/0").mkdir(parents=True)
+    (tmp_path / "models/0/broken.onnx").write_bytes(b"this is no model")
+    (refused,) = of(ran(Plan((PlanModel("broken", "models/0/broken.onnx"),), **QUICK), tmp_path), "refused")
+    assert "broken.onnx" in refused["reason"]
+    assert "models/0" not in refused["reason"] and str(tmp_path) not in refused["reason"]
+
+
+def test_a_model_without_samples_is_refused_at_once_and_in_words(folder: Path, tmp_path: Path):
+    import onnx
+
+    model = onnx.load(folder / "pixels.onnx")
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 0
+    onnx.save(model, tmp_path / "zero.onnx")
+    (refused,) = of(ran(plan("zero.onnx"), tmp_path), "refused")
+    assert (refused["what"], refused["code"]) == ("open", "input-invalid")
+    assert "an axis of it is fixed at 0" in refused["reason"]
+
+
 def test_a_second_run_leaves_out_what_is_done_and_begins_anew_what_is_not(folder: Path):
     given = plan("pixels.onnx", scenarios=("single-stream", "batch"), batches=(2,), memory=True, cold=1)
     whole = ran(given, folder)

@@ -62,7 +62,29 @@ def test_a_call_longer_than_a_block_is_a_block():
 
 def test_time_bounds_it_but_for_three_calls():
     found, calls = warmed(lambda _: 100.0, most_seconds=1)
-    assert (found.stationary, calls) == (False, 3)
+    assert (found.stationary, calls) == (None, 3)  # too short to tell
+
+
+@pytest.mark.parametrize("blocks", [6, 8, 10, 14])
+def test_a_steady_call_for_which_the_fewest_blocks_do_not_fit_is_hardly_ever_called_unsteady(blocks):
+    random = np.random.default_rng(blocks)
+
+    def ended() -> bool | None:
+        most = 0.3 * (blocks - 0.5)
+        return warmed(lambda _: 0.3 * random.lognormal(0, 0.01), most_seconds=most, least_blocks=15)[0].stationary
+
+    said = [ended() for _ in range(300)]
+    assert said.count(True) > 0.85 * len(said)
+    assert said.count(False) < 0.05 * len(said)
+
+
+def test_fewer_than_six_blocks_never_tell():
+    assert {warmed(lambda n: 1.0 / (n + 1), most_seconds=most)[0].stationary for most in (0.1, 1.9, 2.2)} == {None}
+
+
+def test_a_slow_call_that_becomes_faster_is_not_stationary():
+    found, _ = warmed(lambda n: 0.3 * (2 - n / 8), most_seconds=2.9, least_blocks=15)
+    assert (found.stationary, found.blocks < 15) == (False, True)
 
 
 def test_a_stationary_series_seldom_looks_like_a_trend_and_a_trend_like_none():

@@ -19,6 +19,7 @@ from crashes import Failing
 from updates import EAGER, NOW, installed, make_home, passing, state_of
 
 from edge_runtime import limits
+from edge_runtime.bundle import flash
 from edge_runtime.bundle.archive import read_signed_manifest
 from edge_runtime.errors import HomeBusyError, HomeError, KeyFileError, NothingInstalledError
 from edge_runtime.update import durable, history, state, trust
@@ -300,7 +301,9 @@ def test_status_tells_all(home, bundles):
     first = installed(home, bundles[1], commit=True)
     second = installed(home, bundles[2])
     told = status(home)
-    assert told["current"] == {"id": second, "name": "digits", "sequence": 2, "expires": None}
+    size = flash.taken(home.versions / second)
+    assert told["current"] == {"id": second, "name": "digits", "sequence": 2, "expires": None, "flash": size}
+    assert size > 0
     assert told["previous"]["id"] == told["good"]["id"] == first
     assert told["trial"]["attempts_left"] == EAGER.attempts
     assert (told["floor"], told["bad"], told["problems"]) == (0, {}, [])
