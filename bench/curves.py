@@ -1,7 +1,6 @@
 """How single calls are spread, as curves: the share of calls that took at most so long (the empirical distribution).
 
-Beside the bars of :func:`compress.bench.plots.latency_spread` it shows what bars hide: two speeds, steps, long tails.
-Drawn as the other plots are (see ``bench/plots.py``).
+They show what bars hide: two speeds, steps, long tails. Drawn as the other plots are (see ``bench/drawing.py``).
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from compress.bench import words
-from compress.bench.plots import INK, SERIES, STYLE, as_svg, log_if_wide, new_figure
-from compress.bench.results import Variant
+from compress.bench.drawing import INK, SERIES, STYLE, as_svg, log_if_wide, new_figure
 
 DASHES = ("-", "--", ":", "-.")
 """The most different first: dashes and dots with dashes look alike where lines are short."""
@@ -41,29 +39,6 @@ class Key:
     label: str
     series: int | None = None
     dash: int = 0
-
-
-def latency_curves(variants: Iterable[Variant], *, name: str = "curves") -> str | None:
-    """Of a run's variants on one target: a colour for each step, a kind of line for each runtime. The legend names
-    these, and not every pair of them: of four steps on three runtimes it has seven lines instead of twelve."""
-    known = [v for v in variants if v.latency and len(v.latency.percentiles) == 101]
-    runtimes = list(dict.fromkeys(v.runtime for v in known))
-    steps = list(dict.fromkeys(words.step(v) for v in known))
-    curves = [
-        Curve(
-            f"{words.step(v)}, {v.runtime}" if len(runtimes) > 1 else words.step(v),
-            v.latency.percentiles,
-            steps.index(words.step(v)),
-            runtimes.index(v.runtime),
-        )
-        for v in known
-    ]
-    crossed = len(runtimes) > 1 and len(steps) > 1
-    keys = [
-        [Key(step, series) for series, step in enumerate(steps)],
-        [Key(runtime, dash=dash) for dash, runtime in enumerate(runtimes)],
-    ]
-    return distribution(curves, keys=keys if crossed else (), name=name)
 
 
 def distribution(curves: Sequence[Curve], *, keys: Sequence[Sequence[Key]] = (), name: str = "curves") -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from compress.bench import words
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 from edge_runtime.energy.result import model_energy
 
 SPREADS = ("gross", "net", "power", "idle")

@@ -7,17 +7,14 @@ least bad one: covering a label or a mark is worse than crossing a line. Away fr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
-
-if TYPE_CHECKING:
-    from compress.bench.plots import Point
 
 SIZE = 8  # points
 MARK = 4  # points from a mark's middle to its edge
@@ -27,6 +24,20 @@ GAP = 4  # points between two labels in one line, so that 5 beside 2 is not read
 LED = 10  # points from a mark from which on a line leads to the label
 SAME = 9  # points between marks of one label that share it: one model on several runtimes
 COVERS, CROSSES, LEAVES = 10, 1, 30  # how bad it is to cover a mark or label, to cross a line, to leave the axes
+
+
+@dataclass(frozen=True)
+class Point:
+    """Something to plot: a cost (less is better) with its spread, an accuracy with its interval, and a label."""
+
+    x: float
+    x_low: float
+    x_high: float
+    y: float
+    y_low: float
+    y_high: float
+    label: str
+    series: int
 
 
 def label(figure: Figure, axes: Axes, points: Sequence[Point], front: Sequence[Point] = ()) -> bool:

@@ -24,7 +24,7 @@ opened the variants several times, each opening (placement) therefore counts onc
 rounds' log-ratios. The estimate is Hodges and Lehmann's over placements, the median of all pairwise means, and the
 interval Wilcoxon's signed-rank interval (Hollander & Wolfe, *Nonparametric Statistical Methods*, section 3.2 and 3.3):
 exact for few values of any symmetric distribution, and not upset by a spoilt one. A verdict also asks for a minimum
-effect (see :mod:`compress.bench.verdict`).
+effect (see :mod:`compress.bench.run.verdict`).
 
 **Accuracy**. One proportion: Wilson's score interval (1927). Two models on the same samples: Tango's score interval for
 paired proportions (1998, *Statistics in Medicine* 17:891-908), which agrees with McNemar's test, stays sensible with no
@@ -40,7 +40,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from compress.bench.results import Accuracy, Interval, Latency, PairedDifference
+from compress.bench.figures import Accuracy, Interval, Latency, PairedDifference
 
 LEVEL = 0.95
 RESAMPLES = 4000

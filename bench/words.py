@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from compress.bench.results import Interval, PairedDifference, Variant
+from compress.bench.figures import Interval, PairedDifference
+from compress.bench.run.results import Variant
 
 NO_VALUE = "–"
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))

@@ -15,21 +15,11 @@ from typing import Any
 import numpy as np
 
 from compress.bench import energy, stats
-from compress.bench.budget import check_budget
-from compress.bench.results import (
-    Accuracy,
-    Coverage,
-    Energy,
-    Interval,
-    Latency,
-    Memory,
-    Promise,
-    Results,
-    StageRecord,
-    Variant,
-)
-from compress.bench.right import pack
-from compress.bench.verdict import judge, judge_students
+from compress.bench.figures import Accuracy, Interval, Latency
+from compress.bench.run.budget import check_budget
+from compress.bench.run.results import Coverage, Energy, Memory, Promise, Results, StageRecord, Variant
+from compress.bench.run.right import pack
+from compress.bench.run.verdict import judge, judge_students
 from compress.compare.agreement import agreement
 from compress.data.dataset import SPLITS, Dataset
 from compress.packages import version

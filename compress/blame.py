@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from compress.bench.ranking import Ranking
+from compress.bench.sensitivity.ranking import Ranking
 from compress.errors import RecipeError, StoreError
 from compress.models.spec import load
 from compress.plan import FORMATS, Facts, Plan, Step, plan

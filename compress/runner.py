@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 
 from compress.answer import Answer
-from compress.bench import report, results, table
-from compress.bench.results import Results, StageRecord
+from compress.bench.run import report, results, table
+from compress.bench.run.results import Results, StageRecord
 from compress.data.dataset import SPLITS
 from compress.errors import CompressError, StoreError
 from compress.files import replace_file

@@ -12,10 +12,11 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from compress import recipe
-from compress.bench import results
+from compress.bench import figures
 from compress.bench.benchmark import fields as benchmark_fields
 from compress.bench.benchmark import results as benchmark
-from compress.bench.results_fields import FIELDS, FREE
+from compress.bench.run import results
+from compress.bench.run.fields import FIELDS, FREE
 
 SECTIONS = (
     recipe.Recipe,
@@ -62,7 +63,7 @@ RESULTS_HEAD = f"""\
 # results.json
 
 What a run writes beside its tables, for programs: `"schema": "{results.SCHEMA}"` and the fields below. Made from the
-code (`python docs/make_reference.py`). `compress.bench.results.from_json` reads it, `compress diff` compares two.
+code (`python docs/make_reference.py`). `compress.bench.run.results.from_json` reads it, `compress diff` compares two.
 
 """ + RULES.format(free="`recipe`, `environment`, `conditions`, `data`, `method`, `settings`", more=MORE, but=BUT)
 BENCHMARK_HEAD = f"""\
@@ -86,15 +87,16 @@ def render() -> str:
 
 
 def render_results() -> str:
-    """The page about results. Raises KeyError for a field that compress.bench.results_fields does not describe."""
-    sections = [_fields(getattr(results, name), FIELDS[name]) for name in FIELDS]
+    """The page about results. Raises KeyError for a field that compress.bench.run.fields does not describe."""
+    kinds = vars(figures) | vars(results)
+    sections = [_fields(kinds[name], about) for name, about in FIELDS.items()]
     free = [f"\n## {name}\n\n{_rows(about)}" for name, about in FREE.items()]
     return RESULTS_HEAD + "".join(sections + free)
 
 
 def render_benchmark() -> str:
     """The page about benchmarks. Raises KeyError for a field that compress.bench.benchmark.fields does not describe."""
-    kinds = {**vars(benchmark), "Interval": results.Interval}
+    kinds = vars(figures) | vars(benchmark)
     sections = [_fields(kinds[name], about) for name, about in benchmark_fields.FIELDS.items()]
     free = [f"\n## {name}\n\n{_rows(about)}" for name, about in benchmark_fields.FREE.items()]
     return BENCHMARK_HEAD + "".join(sections + free)

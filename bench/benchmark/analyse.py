@@ -19,7 +19,7 @@ from compress.bench.benchmark.energy import energies, modelled
 from compress.bench.benchmark.events import Event
 from compress.bench.benchmark.missing import missing
 from compress.bench.benchmark.results import Benchmark, ColdStart, Memory, Model, Moment, Refused, Sustained
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 from compress.errors import RunError
 
 ENDS = 0.1

@@ -12,7 +12,7 @@ from typing import Any
 
 from compress.bench import words
 from compress.bench.benchmark.results import Doubt
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 from compress.bench.stats import MIN_ROUNDS
 
 MOVED = 0.05

@@ -9,7 +9,7 @@ import numpy as np
 from compress.bench import energy as shared
 from compress.bench.benchmark.events import Event
 from compress.bench.benchmark.results import Cell, Energy
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 from edge_runtime.probes.events import decode
 
 

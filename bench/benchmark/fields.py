@@ -2,12 +2,12 @@
 complete.
 
 By class of :mod:`compress.bench.benchmark.results`, field: (unit, meaning), as in
-:mod:`compress.bench.results_fields`.
+:mod:`compress.bench.run.fields`.
 """
 
 from __future__ import annotations
 
-from compress.bench.results_fields import ENERGY
+from compress.bench.run.fields import ENERGY
 
 RATIO = "time(first model) / time(this): above 1 is faster"
 LOAD = {

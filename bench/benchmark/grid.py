@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from compress.bench import words
 from compress.bench.benchmark.results import Doubt
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 
 Mark = Literal["", "good", "bad", "unsure", "faint"]
 

@@ -11,7 +11,7 @@ from compress.bench import words
 from compress.bench.benchmark.energy_grid import energy
 from compress.bench.benchmark.grid import DASH, Entry, Grid, Head, Mark, factor, own_load, scaled, sized, titled
 from compress.bench.benchmark.results import Benchmark, Cell, ColdStart, Doubt, Sustained, Timing
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 from compress.progress import duration
 
 MARKS: dict[str, Mark] = {

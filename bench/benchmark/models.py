@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compress.bench.benchmark.bundles import SUFFIX, Unpacked
-from compress.bench.read_run import FILE as RUN_FILE
-from compress.bench.read_run import read_run
-from compress.bench.results import Results, Variant
+from compress.bench.run.read import FILE as RUN_FILE
+from compress.bench.run.read import read_run
+from compress.bench.run.results import Results, Variant
 from compress.errors import BenchmarkError
 from compress.plan_keys import SAVED_SPEC, SAVED_WEIGHTS, beside
 from compress.suggest import did_you_mean

@@ -1,4 +1,4 @@
-"""Drawings of a benchmark, as inline SVG in the page's colours (see ``bench/plots.py``).
+"""Drawings of a benchmark, as inline SVG in the page's colours (see ``bench/drawing.py``).
 
 A model has one colour throughout. What is not there is not drawn: each function gives None.
 """
@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from compress.bench import words
 from compress.bench.benchmark.results import Benchmark, Cell, Energy
 from compress.bench.curves import DASHES, Curve, distribution
-from compress.bench.plots import INK, MARKERS, SERIES, STYLE, as_svg, new_figure
+from compress.bench.drawing import INK, MARKERS, SERIES, STYLE, as_svg, new_figure
 
 BAR = 0.36
 """Height of one of two bars in a row."""

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from compress.bench.benchmark.results import FILE, Benchmark, from_json
-from compress.bench.read_run import FILE as RUN_FILE
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
+from compress.bench.run.read import FILE as RUN_FILE
 from compress.bench.strict_json import ResultsError
 from compress.errors import RunError
 from compress.suggest import few

@@ -21,7 +21,7 @@ from compress.bench.benchmark.grid import Entry, Grid, Head
 from compress.bench.benchmark.grids import cell_words, grids, timing
 from compress.bench.benchmark.results import Benchmark
 from compress.bench.benchmark.table import title
-from compress.bench.report import flat
+from compress.bench.run.report import flat
 
 MOST_SPREADS = 6
 """Cells whose spread is drawn; the others' is in the tables."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from compress.bench import strict_json
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 from compress.bench.strict_json import Strict
 
 SCHEMA = "compress.benchmark/1"

@@ -14,7 +14,7 @@ from typing import Any
 from compress.bench.benchmark.grid import listed
 from compress.bench.benchmark.results import Benchmark, Cell, Energy, Timing
 from compress.bench.csv_rows import csv_text
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 
 FIGURES = ("p50", "p90", "p99", "p999", "throughput", "ratio_to_first")
 COLD = ("total", "interpreter", "engine", "load", "first", "second")

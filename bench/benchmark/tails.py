@@ -17,7 +17,7 @@ from functools import cache
 
 import numpy as np
 
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 from compress.bench.stats import MIN_ROUNDS, quantile, widened
 
 RESAMPLES = 1000

@@ -5,7 +5,7 @@ models ran, so that a cell cut off in the middle of a round still has them.
 
 **Said.** *faster* when the whole interval of time(first) / time(this) is above 1.02, *slower* when it is below 1/1.02,
 *within 2 %* when it lies between. Else there is *no difference to tell*: the interval holds that there is none, and
-also one worth having. (Why 1.02: :mod:`compress.bench.recommend`.)
+also one worth having. (Why 1.02: :mod:`compress.bench.figures`.)
 
 **Typical time.** The median that is shown is the estimate that its interval belongs to: over openings the median of
 their rounds' medians (:func:`compress.bench.stats.median_interval`). The median of all calls together is another
@@ -30,8 +30,7 @@ import numpy as np
 from compress.bench.benchmark import doubts as doubtful
 from compress.bench.benchmark.results import Doubt, Metric, Said, Timing
 from compress.bench.benchmark.tails import tail
-from compress.bench.recommend import WORTHWHILE
-from compress.bench.results import Interval
+from compress.bench.figures import WORTHWHILE, Interval
 from compress.bench.stats import MIN_ROUNDS, median, median_interval, ratio_interval, widened
 
 RESAMPLES = 1000

@@ -9,9 +9,9 @@ Measurements are matched by model and cell (scenario, threads, batch); models go
   their states must be alike as far as they are known: governor, frequency, temperature, throttling. Where other
   programs used a share of the processor in one of them, that share counts as noise between the two, and as many calls
   of a percentile may have been slow for it; above ``BUSY`` nothing can be said. Intervals of percentiles and throughput
-  are lopsided by nature, and count with their longer side (:func:`~compress.bench.between.widest`).
+  are lopsided by nature, and count with their longer side (:func:`~compress.bench.diff.between.widest`).
 * *cold start*: the medians of five fresh processes or more, in such states
-  (:func:`~compress.bench.between.of_few`).
+  (:func:`~compress.bench.diff.between.of_few`).
 * *size* of the file, exact, and *memory*, the peak of one fresh process; its tolerance stands for its noise.
 * *energy*: gross joules of a sample by a sensor of both (:mod:`compress.bench.diff.energies`), where the machine's
   state allows medians.

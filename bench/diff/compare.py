@@ -46,7 +46,7 @@ from compress.bench.diff import facts
 from compress.bench.diff.energies import energy
 from compress.bench.diff.facts import Fact
 from compress.bench.diff.judge import Change, Judge, Word
-from compress.bench.results import Results, Variant
+from compress.bench.run.results import Results, Variant
 from compress.bench.stats import LEVEL
 
 SCHEMA = "compress.diff/1"
@@ -163,7 +163,7 @@ def compare(
 
     ``tolerances``: by the names in ``TOLERANCES``. ``run_to_run``: standard deviation of times from run to run, as a
     fraction. ``only``: patterns of variants (``quantize/*``), of which one must match ``stage/target/runtime``. Raises
-    :class:`~compress.bench.results.ResultsError` for a run whose answers contradict its accuracy.
+    :class:`~compress.bench.run.results.ResultsError` for a run whose answers contradict its accuracy.
     """
     allowed = {**TOLERANCES, **(tolerances or {})}
     before, after = ({_place(v): v for v in run.variants if _asked(v, only)} for run in (old, new))

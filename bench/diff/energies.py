@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from compress.bench.between import quotient
+from compress.bench.diff.between import quotient
 from compress.bench.diff.judge import Both, Change, less_one
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 
 WINDOWS = 5
 """Fewer of them hold the median too seldom."""

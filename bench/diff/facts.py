@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compress.bench.results import Results
+from compress.bench.run.results import Results
 
 MACHINE = ("arch", "cpu", "cores", "features", "model", "gpu", "memory")
 """What makes it another machine for latency and memory; a kernel or an operating system does not."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from compress.bench.between import lost_unpaired, quotient
 from compress.bench.diff import facts
-from compress.bench.results import Interval, PairedDifference, Results, Variant, places
-from compress.bench.right import unpack
+from compress.bench.diff.between import lost_unpaired, quotient
+from compress.bench.figures import Interval, PairedDifference
+from compress.bench.run.results import Results, Variant, places
+from compress.bench.run.right import unpack
 from compress.bench.stats import paired_difference
 
 Word = Literal["worse", "tolerated", "better", "within noise", "cannot tell", "same", "not compared"]

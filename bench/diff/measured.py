@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from compress.bench.benchmark.results import Benchmark, Cell, ColdStart, Timing
-from compress.bench.between import of_few, quotient, widest
+from compress.bench.diff.between import of_few, quotient, widest
 from compress.bench.diff.energies import energy
 from compress.bench.diff.judge import Both, Change, Word, apart, less_one, word_for
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 from compress.bench.stats import MIN_ROUNDS
 
 BUSY = 0.3
@@ -24,7 +24,7 @@ Timed = tuple[Cell, Timing]
 
 class Judge:
     """Compares what two benchmarks say of a model, with intervals of one level. ``elsewhere``: why nothing but sizes
-    can be; ``between``: see :func:`~compress.bench.between.quotient`."""
+    can be; ``between``: see :func:`~compress.bench.diff.between.quotient`."""
 
     def __init__(
         self,

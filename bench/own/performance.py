@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from compress.bench import stats
-from compress.bench.results import Results, from_json
+from compress.bench.run.results import Results, from_json
 from edge_runtime import Session, open_session
 from edge_runtime.probes.latency import interleave
 

@@ -1,7 +1,7 @@
 """The layers of a network, by how much harm int8 does in each and how much time it saves there.
 
 `noise_latency` shows where the layers lie: up and left are those to leave in float. `rows` gives each its line, with
-the intervals. Layers are numbered by harm, as in the table. Drawn as the other plots are (see ``bench/plots.py``).
+the intervals. Layers are numbered by harm, as in the table. Drawn as the other plots are (see ``bench/drawing.py``).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from compress.bench import labels
-from compress.bench.plots import FAINT, MARKERS, SERIES, STYLE, WIDTH, Point, as_svg, new_figure
-from compress.bench.ranking import Ranking, Sensitivity
+from compress.bench.drawing import FAINT, MARKERS, SERIES, STYLE, WIDTH, as_svg, new_figure
+from compress.bench.labels import Point
+from compress.bench.sensitivity.ranking import Ranking, Sensitivity
 
 NAMED = 3
 """Layers whose name stands beside the mark, the most harmful and those to leave in float; the others have a number."""

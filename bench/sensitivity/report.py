@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from compress.bench import words
-from compress.bench.ranking import Ranking, Sensitivity
-from compress.bench.results import PairedDifference
+from compress.bench.figures import PairedDifference
 from compress.bench.sensitivity import plot as sensitivity_plot
+from compress.bench.sensitivity.ranking import Ranking, Sensitivity
 
 # The plots' colours, light and dark, as the report has them.
 _STYLE = """

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compress.bench import stats
-from compress.bench.recommend import WORTHWHILE
-from compress.bench.results import Interval
+from compress.bench.figures import WORTHWHILE, Interval
 from compress.bench.trust.outcomes import Outcome
 
 

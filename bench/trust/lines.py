@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from compress.bench import words
+from compress.bench.figures import Interval
 from compress.bench.peers import PEERS
-from compress.bench.results import Interval
 from compress.bench.trust import judge, ours
 from compress.bench.trust.neighbour import KINDS
 from compress.bench.trust.outcomes import Outcome, Outcomes

@@ -14,8 +14,8 @@ import numpy as np
 
 import edge_runtime
 from compress import data
-from compress.bench import results as results_file
-from compress.bench.results import Results, Variant
+from compress.bench.run import results as results_file
+from compress.bench.run.results import Results, Variant
 from compress.bundle import choose, golden, provenance, sbom
 from compress.compare.logits import logits
 from compress.data.dataset import Dataset, Split

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from compress.bench import recommend
-from compress.bench.results import Results, Variant
+from compress.bench.run import recommend
+from compress.bench.run.results import Results, Variant
 from compress.errors import BundlingError
 
 NOT_FOR_DEVICES = ("pytorch", "pytorch-cuda", "aotinductor", "aotinductor-graph", "onnxruntime-cuda")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from compress.bench.results import Results, StageRecord, Variant
+from compress.bench.run.results import Results, StageRecord, Variant
 from compress.digest import digest
 
 Facts = dict[str, Any]

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from compress.bench.results import Results, Variant
+from compress.bench.run.results import Results, Variant
 from edge_runtime.bundle.manifest import File
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://cyclonedx.org/schema/bom-1.6.schema.json")

@@ -13,7 +13,7 @@ from compress.cli.options import json_option
 if TYPE_CHECKING:
     from compress.bench.benchmark.results import Benchmark
     from compress.bench.diff.compare import Judged
-    from compress.bench.results import Results
+    from compress.bench.run.results import Results
 
 WORSE = 4
 
@@ -77,7 +77,7 @@ def _compared(older: Path, newer: Path, options: dict[str, Any]) -> tuple[Judged
     from compress.bench.benchmark.read import kind_of, read_benchmark
     from compress.bench.diff import benchmark as benchmarks
     from compress.bench.diff import compare as runs
-    from compress.bench.read_run import read_run
+    from compress.bench.run.read import read_run
     from compress.errors import RunError
 
     kinds = [kind_of(place) for place in (older, newer)]

@@ -122,7 +122,7 @@ def _print_event(event: str, **fields: object) -> None:
 def _show_results(result: RunResult) -> None:
     from rich.console import Console
 
-    from compress.bench import table
+    from compress.bench.run import table
 
     width = max(80, Console(file=sys.stdout).width)
     Console(file=sys.stdout, width=width).print(table.terminal(result.results, width))

@@ -11,7 +11,7 @@ import click
 from compress.cli.options import json_option, set_option, store_option
 
 if TYPE_CHECKING:
-    from compress.bench.ranking import Ranking
+    from compress.bench.sensitivity.ranking import Ranking
     from compress.recipe import Recipe
 
 
@@ -67,7 +67,7 @@ def _load(place: Path, overrides: tuple[str, ...]) -> tuple[Recipe, Path]:
     if not place.is_dir():
         recipe = load_recipe(place, overrides)
         return recipe, Path("runs") / recipe.name
-    from compress.bench.results import from_json
+    from compress.bench.run.results import from_json
     from compress.recipe import Recipe
 
     if overrides:
@@ -88,7 +88,7 @@ def _instead(place: Path) -> str:
 
 
 def _write(name: str, rankings: list[Ranking], folder: Path) -> list[Path]:
-    from compress.bench import ranking
+    from compress.bench.sensitivity import ranking
     from compress.bench.sensitivity import report as sensitivity_report
     from compress.errors import StoreError
     from compress.files import replace_file

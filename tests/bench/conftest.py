@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from compress.bench.results import Results
+from compress.bench.run.results import Results
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from compress.bench.budget import check_budget
-from compress.bench.results import Coverage, Memory, Results, StageRecord, Variant
+from compress.bench.run.budget import check_budget
+from compress.bench.run.results import Coverage, Memory, Results, StageRecord, Variant
+from compress.bench.run.verdict import judge, judge_students
 from compress.bench.stats import accuracy, ratio_interval, summarize_latency
-from compress.bench.verdict import judge, judge_students
 
 SAMPLES, CLASSES, ROUNDS = 10_000, 10, 40
 BUDGET = {"accuracy_drop": 0.01, "latency": 0.0004, "size": 80_000, "memory": None, "speedup": 3}

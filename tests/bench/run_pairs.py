@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from compress.bench.results import Interval, Results, Variant
-from compress.bench.right import pack
+from compress.bench.figures import Interval
+from compress.bench.run.results import Results, Variant
+from compress.bench.run.right import pack
 from compress.bench.stats import wilson
 
 STUDENT = "quantize/this-machine/onnxruntime"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from compress.bench import stats
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 
 TRIALS = 400
 # 95 % minus three standard errors of a share of TRIALS: a correct interval fails this once in 700 seeds.

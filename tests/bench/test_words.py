@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.bench import words
-from compress.bench.results import Interval, PairedDifference
+from compress.bench.figures import Interval, PairedDifference
 
 
 @pytest.mark.parametrize(

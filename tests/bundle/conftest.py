@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from small_recipe import write_data
 
 from compress import data
-from compress.bench.results import Accuracy, Interval, Latency, Memory, Results, StageRecord, Variant, to_json
+from compress.bench.figures import Accuracy, Interval, Latency
+from compress.bench.run.results import Memory, Results, StageRecord, Variant, to_json
 from compress.data.dataset import Dataset
 from compress.recipe import Recipe
 from edge_runtime.machine import Machine

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from bundles import KEY, OTHER_KEY
 
-from compress.bench.results import ResultsError
+from compress.bench.run.results import ResultsError
 from compress.bundle import bundle
 from compress.bundle.build import REQUIRED
 from compress.errors import BundlingError, DataError, RecipeError

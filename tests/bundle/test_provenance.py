@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from compress.bench.results import Energy, Interval
+from compress.bench.figures import Interval
+from compress.bench.run.results import Energy
 from compress.bundle import bundle
 from compress.bundle.build import read
 from compress.bundle.provenance import measured, provenance

@@ -12,7 +12,7 @@ from run_pairs import change, complete, slower, wrong
 
 from compress.bench.benchmark import results as benchmark_results
 from compress.bench.benchmark.analyse import analyse
-from compress.bench.results import to_json
+from compress.bench.run.results import to_json
 
 
 @pytest.fixture(scope="module")

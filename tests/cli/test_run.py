@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from compress.bench.results import BudgetLine, Verdict
+from compress.bench.run.results import BudgetLine, Verdict
 from compress.errors import DataError
 from compress.plan import Facts, plan
 from compress.progress import Event
@@ -51,7 +51,7 @@ def engine(monkeypatch, tmp_path) -> Engine:
     module.run, module.facts = engine.run, engine.facts
     monkeypatch.setitem(sys.modules, "compress.runner", module)
     monkeypatch.setattr("compress.runner", module, raising=False)
-    monkeypatch.setattr("compress.bench.table.terminal", lambda results, width: "THE TABLE")
+    monkeypatch.setattr("compress.bench.run.table.terminal", lambda results, width: "THE TABLE")
     monkeypatch.setenv("COMPRESS_STORE", str(tmp_path / "store"))
     return engine
 
@@ -125,7 +125,7 @@ def test_wrong_recipe_is_an_error_event_too(call, recipe, engine):
 
 def test_table_is_not_folded_by_a_narrow_terminal(call, recipe, engine, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    monkeypatch.setattr("compress.bench.table.terminal", lambda results, width: "x" * width)
+    monkeypatch.setattr("compress.bench.run.table.terminal", lambda results, width: "x" * width)
     assert call("run", recipe).stdout == "x" * 80 + "\n"
 
 

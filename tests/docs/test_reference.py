@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from compress.bench import results
+from compress.bench import figures
 from compress.bench.benchmark import fields as benchmark_fields
 from compress.bench.benchmark import results as benchmark
-from compress.bench.results_fields import FIELDS
+from compress.bench.run import results
+from compress.bench.run.fields import FIELDS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -27,11 +28,14 @@ def test_the_reference_is_what_the_code_says_now(page, render):
     assert (DOCS / page).read_text("utf-8") == page_of(), "run python docs/make_reference.py"
 
 
-@pytest.mark.parametrize(("module", "described"), [(results, FIELDS), (benchmark, benchmark_fields.FIELDS)])
-def test_every_field_of_the_results_is_described_and_no_other(module, described):
+@pytest.mark.parametrize(
+    ("modules", "described"), [((results, figures), FIELDS), ((benchmark,), benchmark_fields.FIELDS)]
+)
+def test_every_field_of_the_results_is_described_and_no_other(modules, described):
     """A new field belongs into the table of fields beside the dataclasses too, with its unit."""
     found = {
         name: {field.name for field in dataclasses.fields(value)}
+        for module in modules
         for name, value in vars(module).items()
         if isinstance(value, type) and dataclasses.is_dataclass(value)
     }

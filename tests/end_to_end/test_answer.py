@@ -11,7 +11,7 @@ import pytest
 from onnx import load_model, numpy_helper
 
 import compress
-from compress.bench.results import from_json, to_json
+from compress.bench.run.results import from_json, to_json
 from compress.models.counts import count_onnx
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,7 @@ import pytest
 from small_recipe import RECIPE, kill_at, kind_of, write_data
 
 import compress
-from compress.bench.results import from_json
+from compress.bench.run.results import from_json
 from compress.data.dataset import Split
 
 pytestmark = pytest.mark.integration

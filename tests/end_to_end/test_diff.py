@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 import compress
 from compress.bench.diff.compare import compare
-from compress.bench.right import unpack
+from compress.bench.run.right import unpack
 from compress.cli import main
 
 pytestmark = pytest.mark.integration

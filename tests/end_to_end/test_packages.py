@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import compress
-from compress.bench import report
-from compress.bench.results import from_json
+from compress.bench.run import report
+from compress.bench.run.results import from_json
 from compress.errors import ExportError
 from compress.models.package import read
 from edge_runtime import open_session

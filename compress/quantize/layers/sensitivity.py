@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from compress.bench import stats
-from compress.bench.ranking import Ranking, Sensitivity
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
+from compress.bench.sensitivity.ranking import Ranking, Sensitivity
 from compress.data.dataset import Split
 from compress.quantize.job import Job
 from compress.quantize.layers.variants import ALL_INT8, Variants, all_int8

@@ -13,8 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from compress.bench import stats
-from compress.bench.recommend import WORTHWHILE
-from compress.bench.results import Interval
+from compress.bench.figures import WORTHWHILE, Interval
 from compress.quantize.layers import sensitivity
 from compress.quantize.layers.search import Count
 from compress.quantize.layers.variants import ALL_INT8, Variants

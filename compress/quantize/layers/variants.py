@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from compress.bench import stats
-from compress.bench.results import Interval, PairedDifference
+from compress.bench.figures import Interval, PairedDifference
 from compress.compare.logits import logits
 from compress.data.dataset import Split
 from compress.errors import QuantizationError

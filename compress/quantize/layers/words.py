@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compress.bench import stats
-from compress.bench.results import Interval, PairedDifference
+from compress.bench.figures import Interval, PairedDifference
 from compress.bench.words import points, points_bracket
 from compress.quantize.layers import sensitivity
 from compress.quantize.layers.variants import ALL_INT8, Variants

@@ -10,7 +10,7 @@ import pytest
 
 from compress.bench.benchmark import results
 from compress.bench.benchmark.analyse import analyse
-from compress.bench.results import ResultsError
+from compress.bench.run.results import ResultsError
 from compress.bench.stats import median_interval
 from compress.errors import RunError
 

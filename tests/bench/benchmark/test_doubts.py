@@ -6,7 +6,7 @@ from benchmark_example import CALM
 
 from compress.bench.benchmark import doubts
 from compress.bench.benchmark.analyse import analyse
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 
 
 def said(after=(), before=(), worst=None):

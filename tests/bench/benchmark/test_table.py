@@ -15,7 +15,7 @@ from compress.bench.benchmark import spreadsheet, table
 from compress.bench.benchmark.analyse import analyse
 from compress.bench.benchmark.answer import headlines
 from compress.bench.benchmark.results import Doubt, Refused
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 
 
 def text_at(benchmarks, width):

@@ -12,8 +12,8 @@ from run_pairs import STUDENT, around, change, complete, slower, wrong
 from compress.bench.diff import compare as diff
 from compress.bench.diff.compare import to_json
 from compress.bench.diff.judge import unlike
-from compress.bench.results import ResultsError
-from compress.bench.right import pack
+from compress.bench.run.results import ResultsError
+from compress.bench.run.right import pack
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from run_pairs import change, complete
 from compress.bench.benchmark.analyse import analyse
 from compress.bench.diff import benchmark as benchmarks
 from compress.bench.diff.compare import compare
-from compress.bench.results import Energy, Interval
+from compress.bench.figures import Interval
+from compress.bench.run.results import Energy
 
 
 def using(joules, sensor="rapl", windows=5, measured=True):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compress.bench import stats
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 from compress.quantize import max_drop, mixed, quantize
 from compress.quantize.layers import keep, search
 from compress.quantize.layers.variants import Variants

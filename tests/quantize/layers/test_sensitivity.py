@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compress.bench.ranking import Ranking
+from compress.bench.sensitivity.ranking import Ranking
 from compress.quantize.layers import sensitivity
 
 GIVES, TAKES = "model.features.6", "model.features.9"

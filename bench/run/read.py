@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compress.bench.results import Results, ResultsError, Variant, from_json
-from compress.bench.right import unpack
+from compress.bench.run.results import Results, ResultsError, Variant, from_json
+from compress.bench.run.right import unpack
 from compress.errors import RunError
 from compress.suggest import few
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from compress.bench.results import Interval, PairedDifference
+from compress.bench.figures import Interval, PairedDifference
 
 SCHEMA = "compress.sensitivity/1"
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from compress.bench.benchmark.tails import tail
-from compress.bench.between import of_few, quotient, widest
-from compress.bench.results import Interval
+from compress.bench.diff.between import of_few, quotient, widest
+from compress.bench.figures import Interval
 
 
 def test_the_longer_side_of_a_tails_interval_keeps_equal_measurements_from_differing():

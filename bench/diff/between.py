@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-from compress.bench.results import Accuracy, Interval
+from compress.bench.figures import Accuracy, Interval
 from compress.bench.stats import LEVEL, student, wilson
 
 

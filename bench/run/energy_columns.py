@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from compress.bench import words
 from compress.bench.energy import NONE, updates
-from compress.bench.results import Energy, Interval, Variant
+from compress.bench.figures import Interval
+from compress.bench.run.results import Energy, Variant
 
 Shown = tuple[str, str]
 """A figure, and its spread beside it."""

@@ -10,9 +10,10 @@ import pytest
 from html_page import Page
 from rich.console import Console
 
-from compress.bench.report import render
-from compress.bench.results import Energy, Interval, from_json, to_json
-from compress.bench.table import as_csv, markdown, place_tables, terminal
+from compress.bench.figures import Interval
+from compress.bench.run.report import render
+from compress.bench.run.results import Energy, from_json, to_json
+from compress.bench.run.table import as_csv, markdown, place_tables, terminal
 
 SOURCE = "processor packages, and memory"
 

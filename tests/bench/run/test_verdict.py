@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from compress.bench.results import Accuracy, Interval, Latency, Memory, PairedDifference, StageRecord, Variant
-from compress.bench.verdict import judge, judge_students
+from compress.bench.figures import Accuracy, Interval, Latency, PairedDifference
+from compress.bench.run.results import Memory, StageRecord, Variant
+from compress.bench.run.verdict import judge, judge_students
 
 FAST, SAME, SLOWER, SLIGHTLY_SLOWER = (2.0, 1.9, 2.1), (1.0, 0.99, 1.01), (0.8, 0.78, 0.82), (0.97, 0.95, 0.99)
 UNSURE = (1.05, 0.95, 1.15)

@@ -1,57 +1,27 @@
-"""Plots as inline SVG: accuracy against latency and against size, and how latencies are spread.
-
-Text stays text (selectable, and in the page's font), and the colours are CSS variables of the page, so that one drawing
-serves a light and a dark page. The same results give the same bytes: no date, fixed ids.
-"""
+"""Plots of a run: accuracy against latency and against size, and how latencies are spread, as bars and as curves."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from compress.bench import labels, words
-from compress.bench.results import Variant
+from compress.bench.curves import Curve, Key, distribution
+from compress.bench.drawing import FAINT, INK, MARKERS, SERIES, STYLE, as_svg, log_if_wide, new_figure
+from compress.bench.labels import Point
+from compress.bench.run.results import Variant
 
 FAR = 20  # points below the best at which a variant, such as a pruned network before any training, is told, not drawn
-WIDTH = 4.7  # inches; small, so that a phone's width leaves the labels readable
 NAMED = 5  # distinct labels from beyond which a plot numbers them: the same for a run's latencies and its sizes
 LINE = 72  # characters of a key that fit the width
-# Each colour of a drawing stands for a variable which the page defines, light and dark. Any distinct values would do.
-INK, FAINT = "#010203", "#040506"
-SERIES = ("#010a01", "#020a02", "#030a03", "#040a04", "#050a05", "#060a06")
-VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)"} | {c: f"var(--series-{i})" for i, c in enumerate(SERIES)}
-MARKERS = ("o", "s", "^", "D", "v", "P")
-STYLE = {
-    "svg.fonttype": "none", "svg.hashsalt": "compress", "font.size": 9, "text.parse_math": False,
-    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": FAINT, "xtick.color": INK, "ytick.color": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": FAINT, "grid.alpha": 0.35,
-    "legend.frameon": False, "figure.facecolor": "none", "axes.facecolor": "none",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Point:
-    """Something to plot: a cost (less is better) with its spread, an accuracy with its interval, and a label."""
-
-    x: float
-    x_low: float
-    x_high: float
-    y: float
-    y_low: float
-    y_high: float
-    label: str
-    series: int
 
 
 def accuracy_latency(variants: Iterable[Variant], *, name: str = "latency") -> str | None:
@@ -101,6 +71,29 @@ def latency_spread(variants: Iterable[Variant], *, name: str = "spread") -> str 
         label = f"time of one call, {unit}" + log_if_wide(axes, times[:, [1, 99]])
         axes.set_xlabel(label)
         return as_svg(figure, name, f"Spread of the {label}: 1 to 99, 10 to 90, 25 to 75 % of calls, median")
+
+
+def latency_curves(variants: Iterable[Variant], *, name: str = "curves") -> str | None:
+    """Of a run's variants on one target: a colour for each step, a kind of line for each runtime. The legend names
+    these, and not every pair of them: of four steps on three runtimes it has seven lines instead of twelve."""
+    known = [v for v in variants if v.latency and len(v.latency.percentiles) == 101]
+    runtimes = list(dict.fromkeys(v.runtime for v in known))
+    steps = list(dict.fromkeys(words.step(v) for v in known))
+    curves = [
+        Curve(
+            f"{words.step(v)}, {v.runtime}" if len(runtimes) > 1 else words.step(v),
+            v.latency.percentiles,
+            steps.index(words.step(v)),
+            runtimes.index(v.runtime),
+        )
+        for v in known
+    ]
+    crossed = len(runtimes) > 1 and len(steps) > 1
+    keys = [
+        [Key(step, series) for series, step in enumerate(steps)],
+        [Key(runtime, dash=dash) for dash, runtime in enumerate(runtimes)],
+    ]
+    return distribution(curves, keys=keys if crossed else (), name=name)
 
 
 def pareto_front(points: Sequence[Point]) -> list[Point]:
@@ -178,38 +171,3 @@ def _usable(points: list[Point]) -> tuple[list[Point], str]:
         return points, ""
     far = {p.label: f"{p.label} {p.y:.1f} %" for p in points if p.y < best - FAR}
     return near, ", ".join(far.values())
-
-
-def new_figure(height: float = 3.3) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    FigureCanvasAgg(figure)  # measures text
-    return figure, figure.add_subplot()
-
-
-def log_if_wide(axes: Axes, values: np.ndarray) -> str:
-    """Give costs that differ more than fivefold a logarithmic axis with plain numbers; says so for the label."""
-    if values.max() <= 5 * values.min():
-        return ""
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    ticks = [m * 10.0**e for e in range(-9, 12) for m in (1, 2, 5) if low <= m * 10.0**e <= high]
-    ticks = ticks if len(ticks) < 8 else ticks[::3]
-    axes.set_xticks(ticks, [f"{tick:.12g}" for tick in ticks])
-    axes.set_xticks([], minor=True)
-    return ", log"
-
-
-def as_svg(figure: Figure, name: str, title: str) -> str:
-    """The figure as an SVG element with ids of its own, the page's colours, and a title for those who cannot see it."""
-    out = io.StringIO()
-    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(out, format="svg", metadata=metadata, transparent=True)
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\1{name}-", svg)
-    for colour, variable in VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would style the whole page
-    svg = re.sub(r"font-family: [^;]*; ", "", svg)
-    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" stroke-linejoin="round" ', 1)

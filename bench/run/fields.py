@@ -1,7 +1,7 @@
 """Every field of results.json in words, with its unit: the source of docs/results.md. A test keeps it complete.
 
-By class of :mod:`compress.bench.results`, field: (unit, meaning). Units: s, B (bytes), J, W, fraction (0 to 1), ratio,
-count.
+By class of :mod:`compress.bench.run.results` or :mod:`compress.bench.figures`, field: (unit, meaning). Units: s, B
+(bytes), J, W, fraction (0 to 1), ratio, count.
 """
 
 from __future__ import annotations

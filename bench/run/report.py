@@ -2,7 +2,7 @@
 
 Its tables can be sorted and filtered (:mod:`compress.bench.page`), and read without that.
 
-Everything on it comes from a :class:`~compress.bench.results.Results`, so a report can be made again from a kept
+Everything on it comes from a :class:`~compress.bench.run.results.Results`, so a report can be made again from a kept
 ``results.json``. All text is escaped by the template engine; only our own drawings are let through as markup.
 """
 
@@ -18,11 +18,13 @@ from jinja2 import Template
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
-from compress.bench import curves, page, plots, words
-from compress.bench.recommend import margin_of
-from compress.bench.results import PairedDifference, Results, Variant, Verdict, places
-from compress.bench.table import budget_groups, met, place_tables
-from compress.bench.verdict import STUDENT
+from compress.bench import page, words
+from compress.bench.figures import PairedDifference
+from compress.bench.run import plots
+from compress.bench.run.recommend import margin_of
+from compress.bench.run.results import Results, Variant, Verdict, places
+from compress.bench.run.table import budget_groups, met, place_tables
+from compress.bench.run.verdict import STUDENT
 from compress.progress import duration
 
 
@@ -165,7 +167,7 @@ def _figures(variants: list[Variant]) -> list[tuple[str, Markup]]:
             (f"Accuracy against latency on {target}", plots.accuracy_latency(here, name=f"latency{index}")),
             (f"Accuracy against file size, {target}", plots.accuracy_size(here, name=f"size{index}")),
             (f"How single calls are spread on {target}", plots.latency_spread(here, name=f"spread{index}")),
-            (f"How many calls took how long on {target}", curves.latency_curves(here, name=f"curves{index}")),
+            (f"How many calls took how long on {target}", plots.latency_curves(here, name=f"curves{index}")),
         )
         # Safe: matplotlib escapes every label it writes, and nothing else of the results gets into a drawing.
         figures += [(caption, Markup(svg)) for caption, svg in drawings if svg]
@@ -272,4 +274,4 @@ def _template() -> Template:
         "step": words.step,
         "agreement": _agreement,
     }
-    return engine.get_template("report.html.j2")
+    return engine.get_template("run/report.html.j2")

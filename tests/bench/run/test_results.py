@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.bench.results import (
+from compress.bench.run.results import (
     BudgetLine,
     Results,
     ResultsError,

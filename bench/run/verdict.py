@@ -33,7 +33,7 @@ Verdicts of a stage that changes the network (prune, quantize, distilling into a
    tell** when the interval lies across. An uncertain speed so never counts for more than a certain one.
 6. Nothing gained: **cannot tell** while the speed's interval still holds 1.02; else **did not pay**.
 
-The student as a whole, the recommended variant of a place (:mod:`compress.bench.recommend`), is judged by the same
+The student as a whole, the recommended variant of a place (:mod:`compress.bench.run.recommend`), is judged by the same
 rules 1 to 6 with the teacher in the parent's place; the reason names it where it is not the last one made, and the
 limits of the budget that it misses (:func:`judge_students`).
 
@@ -47,18 +47,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from compress.bench import words
-from compress.bench.budget import check_budget
-from compress.bench.limits import Budget
-from compress.bench.recommend import WORTHWHILE, margin_of, students
-from compress.bench.results import (
-    Interval,
-    PairedDifference,
-    StageRecord,
-    Variant,
-    Verdict,
-    VerdictWord,
-    places,
-)
+from compress.bench.figures import WORTHWHILE, Interval, PairedDifference
+from compress.bench.run.budget import check_budget
+from compress.bench.run.limits import Budget
+from compress.bench.run.recommend import margin_of, students
+from compress.bench.run.results import StageRecord, Variant, Verdict, VerdictWord, places
 from compress.bench.stats import non_inferior
 
 WORTHWHILE_MEMORY = 1.05

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from compress.bench.ranking import Ranking, Sensitivity, to_csv, to_json
-from compress.bench.results import Interval
+from compress.bench.figures import Interval
 from compress.bench.sensitivity import plot as sensitivity_plot
 from compress.bench.sensitivity import report as sensitivity_report
+from compress.bench.sensitivity.ranking import Ranking, Sensitivity, to_csv, to_json
 from compress.bench.stats import paired_difference
 
 RIGHT = [True] * 90 + [False] * 10

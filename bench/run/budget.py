@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from compress.bench.limits import Budget, line
-from compress.bench.recommend import students
-from compress.bench.results import BudgetLine, Variant
+from compress.bench.run.limits import Budget, line
+from compress.bench.run.recommend import students
+from compress.bench.run.results import BudgetLine, Variant
 
 
 def check_budget(variants: Iterable[Variant], budget: Budget) -> list[BudgetLine]:

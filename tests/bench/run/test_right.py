@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compress.bench.results import Accuracy, Interval, ResultsError
-from compress.bench.right import pack, unpack
+from compress.bench.figures import Accuracy, Interval
+from compress.bench.run.results import ResultsError
+from compress.bench.run.right import pack, unpack
 
 
 def counted(right):

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.bench import words
-from compress.bench.curves import latency_curves
-from compress.bench.plots import Point, accuracy_latency, accuracy_size, latency_spread, pareto_front
-from compress.bench.results import Interval, Variant
+from compress.bench.figures import Interval
+from compress.bench.labels import Point
+from compress.bench.run.plots import accuracy_latency, accuracy_size, latency_curves, latency_spread, pareto_front
+from compress.bench.run.results import Variant
 
 DRAWINGS = [accuracy_latency, accuracy_size, latency_spread, latency_curves]
 

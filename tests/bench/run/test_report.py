@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 from html_page import Page
 
-from compress.bench import report, words
-from compress.bench.results import Interval
-from compress.bench.verdict import judge_students
+from compress.bench import words
+from compress.bench.figures import Interval
+from compress.bench.run import report
+from compress.bench.run.verdict import judge_students
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import binascii
 
 import numpy as np
 
-from compress.bench.results import Accuracy, ResultsError
+from compress.bench.figures import Accuracy
+from compress.bench.run.results import ResultsError
 
 
 def pack(right: np.ndarray) -> str:

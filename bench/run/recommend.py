@@ -14,12 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from compress.bench.limits import Budget, keeps
-from compress.bench.results import Variant, places
+from compress.bench.figures import WORTHWHILE
+from compress.bench.run.limits import Budget, keeps
+from compress.bench.run.results import Variant, places
 from compress.bench.stats import non_inferior
 
-WORTHWHILE = 1.02
-"""A ratio of times below this is not worth a stage, and is about what two copies of one file may differ by."""
 DEFAULT_MARGIN = 0.01
 
 

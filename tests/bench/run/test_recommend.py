@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from compress.bench.recommend import students
-from compress.bench.results import Promise, places
-from compress.bench.verdict import judge, judge_students
+from compress.bench.run.recommend import students
+from compress.bench.run.results import Promise, places
+from compress.bench.run.verdict import judge, judge_students
 
 PLACE = ("this-machine", "onnxruntime")
 

@@ -18,10 +18,11 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from compress.bench import energy_columns, words
+from compress.bench import words
 from compress.bench.csv_rows import csv_text
 from compress.bench.markdown import escape, pipes
-from compress.bench.results import Results, Variant, Verdict, places
+from compress.bench.run import energy_columns
+from compress.bench.run.results import Results, Variant, Verdict, places
 
 INLINE_WIDTH = 116
 STACKED_WIDTH = 92

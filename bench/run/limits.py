@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from compress.bench import words
-from compress.bench.results import BudgetLine, Interval, PairedDifference, Variant
+from compress.bench.figures import Interval, PairedDifference
+from compress.bench.run.results import BudgetLine, Variant
 
 Budget = Mapping[str, float | None]
 

@@ -15,56 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from compress.bench import strict_json
+from compress.bench.figures import Accuracy, Interval, Latency
 from compress.bench.strict_json import ResultsError as ResultsError
 from compress.bench.strict_json import Strict
 
 SCHEMA = "compress.results/1"
 VerdictWord = Literal["paid", "did not pay", "cannot tell", "not measured"]
-
-
-@dataclass(frozen=True, slots=True)
-class Interval(Strict):
-    """An estimate with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class PairedDifference(Strict):
-    """Accuracy lost against a reference on the same ``n`` samples; ``better`` and ``worse`` count the flips."""
-
-    value: float
-    low: float
-    high: float
-    p_mcnemar: float
-    better: int
-    worse: int
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
-class Latency(Strict):
-    """Seconds for one call. ``n`` calls in all; ``throughput`` in samples per second.
-
-    ``p50``: the typical call: the estimate over rounds, or openings, that ``interval`` belongs to. ``p50_calls``: the
-    median of all calls together.
-    ``percentiles``: the 0th, 1st ... 100th, for the distribution plot; may be empty.
-    """
-
-    p50: float
-    p90: float
-    p99: float
-    mean: float
-    throughput: float
-    n: int
-    ratio_to_teacher: Interval | None = None
-    ratio_to_torch: Interval | None = None
-    ratio_to_parent: Interval | None = None
-    interval: Interval | None = None
-    percentiles: tuple[float, ...] = ()
-    p50_calls: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +56,6 @@ class Energy(Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Accuracy(Strict):
-    """``correct`` of ``n`` test samples. The teacher is the float one on the same runtime."""
-
-    correct: int
-    n: int
-    value: float
-    interval: Interval
-    drop_vs_teacher: PairedDifference | None = None
-    drop_vs_parent: PairedDifference | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Coverage(Strict):
     """What of a quantized file runs in integers: ``int8`` of ``layers`` convolutions and matrix products.
 
@@ -143,7 +87,7 @@ class Variant(Strict):
     runtime. ``size``: bytes of all its files. ``not_measured``: why there is no latency here, in words.
     ``agreement``: shares of equal argmax with ``torch`` (PyTorch, the same step) and ``float`` (the file int8 was
     made from), and the largest difference of a logit to each: ``max_abs_diff`` and ``float_max_abs_diff``.
-    ``coverage``, ``max_drop``: of quantized files. ``right``: which test samples it got right (compress.bench.right).
+    ``coverage``, ``max_drop``: of quantized files. ``right``: which test samples it got right (see ``right.py``).
     ``flash``: bytes that the files take on a device, in whole blocks; its bundle has more, see `compress bundle`.
     ``energy``: of a sample, one a sensor; empty unless the recipe asks for it.
     """

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from compress.bench.budget import check_budget
-from compress.bench.recommend import students
+from compress.bench.run.budget import check_budget
+from compress.bench.run.recommend import students
 
 PLACE = ("this-machine", "openvino")
 

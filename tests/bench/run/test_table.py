@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from compress.bench import words
-from compress.bench.table import as_csv, markdown, place_tables, terminal
+from compress.bench.run.table import as_csv, markdown, place_tables, terminal
 
 
 def text_at(results, width):

@@ -1,0 +1,1 @@
+"""What a run (`compress run`) found out: its results, verdicts and budget, its table, plots and report."""
