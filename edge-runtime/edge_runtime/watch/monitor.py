@@ -1,9 +1,10 @@
 """Watching a model at work: how long it takes, and whether its inputs are still what they were.
 
 A server calls ``observe`` after every inference. That counts the duration and hands the arrays over; everything else
-happens in a thread of the monitor's own, which uses at most a tenth of a core and looks at a fair draw of what it has
-no time for. There the samples go into windows compared with the bundle's reference (``windows``), and their confidence
-into ADWIN and Page-Hinkley (``sequential``). ``alarms`` tells what has been found, ``metrics`` gives it to a page.
+happens in a thread of the monitor's own, which uses at most a fiftieth of a core and looks at a fair draw of what it
+has no time for. There the samples go into windows compared with the bundle's reference (``windows``), and their
+confidence into ADWIN and Page-Hinkley (``sequential``). ``alarms`` tells what has been found, ``metrics`` gives it to a
+page.
 
 What has been seen is kept in ``watch.json`` in a folder, written whole every five minutes, at every alarm and at the
 end, so that a window goes on after a restart. A file that is damaged, or of another version or reference, is started

@@ -1,20 +1,19 @@
 """Work on what the server has done, in a thread that the server never waits for.
 
 ``offer`` appends to a list under a lock and wakes nobody. The thread takes the whole list a few times a second, works
-through it in small steps, and sleeps whenever it has used more than its share of one core. What does not fit is dropped
-by reservoir sampling (Vitter 1985, algorithm R), so that whatever was offered in a period had the same chance of being
-worked on: ``work(entries, chance)`` is told it, and drift is judged, and captures weighted, without bias.
+through it in small steps, and sleeps after each of them until it has kept to its share of one core: work done at one go
+would keep requests waiting for as long, however seldom it came. What does not fit is dropped by reservoir sampling
+(Vitter 1985, algorithm R), so that whatever was offered in a period had the same chance of being worked on:
+``work(entries, chance)`` is told it, and drift is judged, and captures weighted, without bias.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import random
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from operator import itemgetter
 from typing import Any
 
@@ -24,14 +23,10 @@ BYTES = 8 * 1024**2
 """Bytes of arrays that wait, at most; a call with more than an eighth of that is never kept."""
 PERIOD = 0.25
 """Seconds between two rounds."""
-SHARE = 0.1
+SHARE = 0.02
 """Of one core, at most."""
-GROUP = 32
+GROUP = 16
 """Entries that are worked on together, at most."""
-PAUSE = 0.001
-"""Seconds that the thread sleeps between two groups, so that a server's thread need not wait for the interpreter."""
-NICENESS = 10
-"""Of the thread: where the server wants the core too, that comes first."""
 
 log = logging.getLogger("edge_runtime.watch")
 
@@ -59,6 +54,7 @@ class Worker:
         self._largest = 1
         self._told = -60.0
         self._stop = threading.Event()
+        self._hurry = threading.Event()  # somebody waits for the round to end
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -90,37 +86,36 @@ class Worker:
 
     def drain(self) -> None:
         """Work on all that waits, in the caller's thread, without pauses: for tests and for the end."""
+        self._hurry.set()
         with self._round:
-            self._once(pause=False)
+            self._once()
+            self._hurry.clear()
 
     def close(self) -> None:
         """Stop the thread, then work on what waits. What is offered from now on is dropped."""
         self._stop.set()
+        self._hurry.set()
         self._thread.join(timeout=10)
         if not self._thread.is_alive():
             self.drain()
 
     def _run(self) -> None:
-        with suppress(OSError):  # on Linux the priority is each thread's own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while not self._stop.wait(PERIOD):
-            begun, used = time.monotonic(), time.thread_time()
             with self._round:
-                self._once(pause=True)
-            rest = (time.thread_time() - used) / self._share - (time.monotonic() - begun)
-            if rest > 0:
-                self._stop.wait(rest)
+                self._once()
 
-    def _once(self, pause: bool) -> None:
+    def _once(self) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, []
             seen, self._seen, self._largest = self._seen, 0, 1
         entries = [entry for _, entry in sorted(waiting, key=itemgetter(0))]
         chance = len(entries) / seen if seen else 1.0
         for start in range(0, len(entries), GROUP):
+            begun, used = time.monotonic(), time.thread_time()
             self._guard(self._work, entries[start : start + GROUP], chance)
-            if pause:
-                time.sleep(PAUSE)
+            rest = (time.thread_time() - used) / self._share - (time.monotonic() - begun)
+            if rest > 0:
+                self._hurry.wait(rest)
         self._guard(self._idle)
 
     def _guard(self, call: Callable[..., None], *arguments: Any) -> None:

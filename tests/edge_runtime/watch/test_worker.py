@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -114,6 +115,43 @@ def test_slow_work_does_not_slow_those_who_offer():
     assert worker.dropped == 10_000 - module.ENTRIES
     slow.set()
     worker.close()
+
+
+def test_work_is_spread_evenly_and_keeps_to_its_share_of_a_core():
+    spans: list[tuple[float, float, float]] = []
+
+    def work(entries, chance):
+        begun, used = time.monotonic(), time.thread_time()
+        while time.thread_time() - used < 0.002:
+            pass
+        spans.append((begun, time.monotonic(), time.thread_time() - used))
+
+    worker = Worker("test", work, lambda: None, share=0.05)
+    for _ in range(4 * module.GROUP):
+        worker.offer(1, 1)
+    deadline = time.monotonic() + 10
+    while len(spans) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(spans) == 4
+    for (begun, _, used), (following, _, _) in pairwise(spans):
+        assert following - begun >= 0.95 * used / 0.05
+    worker.close()
+
+
+def test_whoever_waits_for_the_work_does_not_wait_for_its_pauses():
+    def work(entries, chance):
+        end = time.thread_time() + 0.001
+        while time.thread_time() < end:
+            pass
+
+    worker = Worker("test", work, lambda: None, share=0.0001)
+    for _ in range(4 * module.GROUP):
+        worker.offer(1, 1)
+    time.sleep(2 * module.PERIOD)  # now the thread rests for ten seconds
+    begun = time.monotonic()
+    worker.drain()
+    worker.close()
+    assert time.monotonic() - begun < 5
 
 
 def test_after_the_end_everything_is_dropped():
