@@ -13,6 +13,7 @@ from openvino.passes import ConstantFolding, Manager
 
 from compress.errors import ExportError
 from compress.targets.draft import draft
+from edge_runtime.sessions.openvino_core import core
 
 LAYERS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
 
@@ -20,7 +21,7 @@ LAYERS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"
 def export(onnx_path: Path | str, xml_path: Path | str) -> None:
     """Write ``onnx_path`` as IR at ``xml_path``, its weights beside it. Raises :class:`ExportError`."""
     try:
-        model = openvino.Core().read_model(onnx_path)
+        model = core().read_model(onnx_path)
     except RuntimeError as error:
         raise ExportError(f"{onnx_path}: OpenVINO cannot read it: {str(error).strip().splitlines()[-1]}") from error
     folding = Manager()

@@ -118,6 +118,8 @@ RULES = (
     _Rule("litert", None, False, (), LITERT, {"activations": "s8"}),
     _Rule("tensorrt", None, True, (), TENSORRT, {"activations": "s8", "quantize_bias": False} | _SYMMETRIC),
 )
+RUNTIMES = tuple(dict.fromkeys(rule.runtime for rule in RULES))
+"""Those that compute in int8; the others in floats alone."""
 DEFAULTS = {
     "weight_bits": 8,
     "symmetric_activations": False,
@@ -141,6 +143,8 @@ def scheme(
     """
     if runtime not in target.runtimes:
         raise TargetError(f"'{target.name}' has no runtime '{runtime}'; {did_you_mean(runtime, target.runtimes)}")
+    if runtime not in RUNTIMES:
+        raise TargetError(f"{runtime} computes in floats alone; runtimes with int8 are {', '.join(RUNTIMES)}")
     rule = next((rule for rule in RULES if rule.fits(target, runtime)), None)
     if rule is None:
         raise TargetError(

@@ -14,6 +14,13 @@ import torch
 from compress.data.dataset import Dataset, Split
 
 torch.set_num_threads(1)
+SLOW_SECONDS = 3600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
 def pictures(count: int, seed: int, size: int = 12) -> Split:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.bench.roofline.cost import WIDTHS, Cost, Product, Shapes
+from edge_runtime.sessions.openvino_core import core
 
 CONVOLUTIONS = {"Convolution": 1, "GroupConvolution": 2}
 """The axis of the weights that begins what is summed over."""
@@ -19,9 +20,7 @@ TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "f64": "float64
 
 
 def read(path: Path, inputs: Shapes) -> Cost:
-    import openvino
-
-    model = openvino.Core().read_model(path)
+    model = core().read_model(path)
     in_order = list(inputs.values()) if len(inputs) == len(model.inputs) else []
     model.reshape(
         {port: _shape(port, inputs, in_order[index] if in_order else None) for index, port in enumerate(model.inputs)}

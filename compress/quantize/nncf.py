@@ -12,11 +12,10 @@ import logging
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
-import openvino
-
 from compress.quantize.from_scheme import nncf_parameters
 from compress.quantize.graph import onnxruntime, ranges
 from compress.targets.openvino import save
+from edge_runtime.sessions.openvino_core import core
 
 if TYPE_CHECKING:
     from nncf.quantization.range_estimator import RangeEstimatorParameters
@@ -47,7 +46,7 @@ def quantize(job: Job) -> list[str]:
     transformer = None if settings.smooth is None else nncf.ModelType.TRANSFORMER
     with redirect_stdout(io.StringIO()):  # progress bars
         model = nncf.quantize(
-            openvino.Core().read_model(job.model),
+            core().read_model(job.model),
             nncf.Dataset([samples[index : index + 1] for index in range(len(samples))]),
             preset=told["preset"],
             model_type=transformer,

@@ -5,8 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from compress.errors import TargetError
-from compress.recipe import RUNTIMES
-from compress.targets.scheme import Scheme, scheme
+from compress.targets.scheme import RUNTIMES, Scheme, scheme
 from compress.targets.target import list_targets, load_target
 
 EVERY = [(target, runtime) for target in list_targets() for runtime in target.runtimes if runtime in RUNTIMES]
@@ -63,6 +62,12 @@ def test_no_targets_own_scheme_saturates_and_each_survives_json(target, runtime)
     chosen = scheme(target, runtime)
     assert not chosen.saturates
     assert Scheme(**asdict(chosen)) == chosen
+
+
+@pytest.mark.parametrize("runtime", ["aotinductor", "aotinductor-graph", "onnxruntime-cuda"])
+def test_a_runtime_of_floats_alone_has_none_and_says_which_have(runtime):
+    with pytest.raises(TargetError, match=f"{runtime} computes in floats alone; .* are onnxruntime, openvino, "):
+        scheme(load_target("nvidia-gpu"), runtime)
 
 
 @pytest.mark.parametrize("activations", [None, "u8", "s8"])

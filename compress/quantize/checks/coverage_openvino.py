@@ -12,6 +12,7 @@ from compress.errors import QuantizationError
 from compress.quantize.checks.coverage_reasons import ACTIVATIONS, WEIGHTS_ONLY
 from compress.quantize.checks.covered import NO_WEIGHTS, Coverage, Layer
 from edge_runtime import machine
+from edge_runtime.sessions.openvino_core import core
 
 if TYPE_CHECKING:
     import openvino
@@ -44,10 +45,9 @@ def read(path: Path, kept: Mapping[str, str]) -> Coverage:
     """As OpenVINO's CPU plugin runs it on this machine."""
     import openvino
 
-    core = openvino.Core()
     try:
-        model = core.read_model(path)
-        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        model = core().read_model(path)
+        compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     except RuntimeError as error:
         raise QuantizationError(f"{path}: openvino {openvino.__version__} does not load this file: {error}") from error
     made = [_Made(node) for node in compiled.get_runtime_model().get_ordered_ops()]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from compress.targets.openvino import save
+from edge_runtime.sessions.openvino_core import core
 
 if TYPE_CHECKING:
     import openvino
@@ -29,11 +30,10 @@ LEVELS = 257
 
 def write_literal(path: Path, out: Path) -> None:
     """Write the IR ``path`` so that the CPU plugin multiplies no integers."""
-    import openvino
     from openvino import opset13 as ops
     from openvino.utils import replace_node
 
-    model = openvino.Core().read_model(path)
+    model = core().read_model(path)
     for node in model.get_ordered_ops():
         if node.get_type_name() != "FakeQuantize" or (levels := node.get_attributes()["levels"]) >= LEVELS:
             continue
@@ -47,10 +47,9 @@ def write_literal(path: Path, out: Path) -> None:
 
 def write_halved(path: Path, out: Path) -> None:
     """Write the IR ``path`` with its int8 weights rounded to 7 bits."""
-    import openvino
     from openvino import opset13 as ops
 
-    model = openvino.Core().read_model(path)
+    model = core().read_model(path)
     for node in model.get_ordered_ops():
         scaled = _scaled(node)
         if scaled is None:

@@ -10,6 +10,7 @@ import openvino
 from compress.errors import QuantizationError
 from compress.quantize.graph import qdq
 from compress.quantize.graph.read import read_graph
+from edge_runtime.sessions.openvino_core import core
 
 LEAST = 64
 """Elements; in smaller constants the nodes that widen them would take more than is saved."""
@@ -33,7 +34,7 @@ def read_onnx(path: Path | str) -> ir.Model:
 
 def read_openvino(path: Path | str) -> openvino.Model:
     """The graph. Raises :class:`QuantizationError` when it is quantized or stored in 16 bits already."""
-    model = openvino.Core().read_model(path)
+    model = core().read_model(path)
     small = {
         node.get_element_type().get_type_name()
         for node in model.get_ops()

@@ -11,6 +11,7 @@ from openvino.passes import ConstantFolding, Manager
 
 from compress.errors import ExportError
 from compress.targets.openvino import save
+from edge_runtime.sessions.openvino_core import core
 
 
 def to_openvino(onnx_path: Path | str, xml_path: Path | str) -> None:
@@ -19,7 +20,7 @@ def to_openvino(onnx_path: Path | str, xml_path: Path | str) -> None:
     Raises :class:`ExportError`.
     """
     try:
-        model = openvino.Core().read_model(onnx_path)
+        model = core().read_model(onnx_path)
     except RuntimeError as error:
         raise ExportError(f"{onnx_path}: OpenVINO cannot read it: {str(error).strip().splitlines()[-1]}") from error
     _fold_constants_but_weights(model)

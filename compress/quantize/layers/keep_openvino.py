@@ -15,6 +15,7 @@ from openvino import opset13 as operators
 
 from compress.quantize.layers.keep import Layer, rounded, stay_int8
 from compress.targets.openvino import save
+from edge_runtime.sessions.openvino_core import core
 
 LAYERS = ("Convolution", "ConvolutionBackpropData", "GroupConvolution", "GroupConvolutionBackpropData", "MatMul")
 SHAPES = (
@@ -27,7 +28,7 @@ AFTER = ("Add", "Multiply")
 
 
 def layers(quantized: Path) -> tuple[Layer, ...]:
-    model = openvino.Core().read_model(quantized)
+    model = core().read_model(quantized)
     found = []
     for node in filter(_is_layer, model.get_ordered_ops()):
         constant = _dequantized(node.input_value(1).get_node())
@@ -36,8 +37,7 @@ def layers(quantized: Path) -> tuple[Layer, ...]:
 
 
 def with_float(quantized: Path, floating: Path, kept: frozenset[str], out: Path) -> None:
-    core = openvino.Core()
-    model, original = core.read_model(quantized), core.read_model(floating)
+    model, original = core().read_model(quantized), core().read_model(floating)
     originals = {node.get_friendly_name(): node for node in original.get_ops() if node.get_type_name() in LAYERS}
     clamps = sorted(high for node in original.get_ops() if (high := _high(node)) is not None)
     int8 = _stay_int8(model, kept)

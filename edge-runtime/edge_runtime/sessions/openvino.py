@@ -13,6 +13,7 @@ from edge_runtime.errors import ModelFileError, SessionError
 from edge_runtime.sessions import product_onnx
 from edge_runtime.sessions.base import OneAtATime, TensorSpec
 from edge_runtime.sessions.layers import LayerTime
+from edge_runtime.sessions.openvino_core import core
 from edge_runtime.sessions.openvino_counts import GROUPS, TIMES, layer_times, medians, read_counts
 from edge_runtime.sessions.registry import import_engine
 
@@ -56,7 +57,7 @@ class OpenVinoSession(OneAtATime):
 
     def _compile(self) -> None:
         try:
-            model = self._engine.Core().compile_model(fspath(self.path), "CPU", self._settings)
+            model = core().compile_model(fspath(self.path), "CPU", self._settings)
         except Exception as error:  # RuntimeError, or whatever a front end lets through
             raise ModelFileError(f"{self.path}: openvino {self.version} cannot load this model: {error}") from error
         self._compiled: Any = model

@@ -20,7 +20,7 @@ from edge_runtime.errors import EngineMissingError, ModelFileError, SessionError
 from edge_runtime.sessions.base import Session
 
 GROUP = "edge_runtime.sessions"
-HELPERS = ("base", "layers", "onnxruntime_trace", "openvino_counts", "product_onnx", "registry")
+HELPERS = ("base", "layers", "onnxruntime_trace", "openvino_core", "openvino_counts", "product_onnx", "registry")
 """Modules beside this one that are no runtimes."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,3 +46,32 @@ def test_a_session_adds_less_than_three_percent_to_the_engine(models: Path):
         runs = {"raw": lambda: raw(PIXELS)[0], "session": lambda: session.predict(PIXELS)}
         samples = [interleave(runs, rounds=15, seconds=5, block_seconds=0.005, seed=seed) for seed in range(3)]
     assert min(float(np.median(s.block_medians("session") / s.block_medians("raw"))) for s in samples) <= 1.03
+
+
+OPENED_AND_CLOSED = """
+import signal
+import sys
+import threading
+from edge_runtime import open_session
+heard = []
+signal.signal(signal.SIGTERM, lambda *_: heard.append("SIGTERM"))
+sessions = [open_session(sys.argv[1]) for _ in range(2)]
+{close}
+signal.raise_signal(signal.SIGTERM)
+print(heard)
+"""
+CLOSE = "sessions.pop({}).close()"
+ELSEWHERE = "thread = threading.Thread(target=lambda: {}); thread.start(); thread.join()"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("where", ["{}", ELSEWHERE], ids=["here", "on another thread"])
+def test_signals_are_heard_whenever_and_wherever_sessions_are_closed(models: Path, where: str, first: int):
+    close = "\n".join(where.format(CLOSE.format(index)) for index in (first, 0))
+    ended = subprocess.run(
+        [sys.executable, "-c", OPENED_AND_CLOSED.format(close=close), models / "pixels.xml"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "['SIGTERM']\n"), ended.stderr
