@@ -7,11 +7,13 @@ either way, since nothing tells their user that this is noise.
 **A slowdown seen.** The same criterion, one-sided. Ours: it says *slower*. Of other tools: the second number is more
 than 1.02 times the first.
 
-**Agreement.** The interval of ours / theirs over trials holds 1.
+**Agreement.** The interval of ours / theirs over trials holds 1. What only ours times is taken away first, and its
+uncertainty added.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,6 +65,14 @@ def paired(outcomes: Sequence[Outcome]) -> Interval | None:
         return None
     first, second = (np.array([one.figures[index] for one in outcomes]) for index in (0, 1))
     return stats.ratio_interval(first, second, np.arange(len(outcomes)))
+
+
+def without(ratio: Interval, part: Interval) -> Interval:
+    """``ratio`` / ``part``, which were measured apart: on a logarithmic scale their errors add up as squares."""
+    value = ratio.value / part.value
+    down = math.hypot(math.log(ratio.value / ratio.low), math.log(part.high / part.value))
+    up = math.hypot(math.log(ratio.high / ratio.value), math.log(part.value / part.low))
+    return Interval(value, value * math.exp(-down), value * math.exp(up))
 
 
 def spread(outcomes: Sequence[Outcome]) -> tuple[int, float, float, float]:

@@ -5,9 +5,12 @@
 Runs that are seconds apart differ by more than the overhead: beside other programs this machine's speed jumps by half,
 for a second or so; and so do two openings of one file, by where they come to lie in memory. So in every turn the model
 is opened once and asked by both, in an order that is drawn. Ours is what a plan's cell does: its session, its inputs,
-its call, warm-up and blocks of ``latency.interleave``, which are of 5 ms here and of 20 ms there. The bare loop calls
-ONNX Runtime's own ``run`` of that session's engine with the same array, a warm-up of the same length, and as many timed
-calls.
+its call, warm-up and blocks of ``latency.interleave``, which are of 5 ms here and of 20 ms there. The bare loop has a
+warm-up of the same length and as many timed calls of the engine in that session:
+
+- ONNX Runtime's ``run`` with the same array, by Python's clock;
+- OpenVINO's request alone, over the input it already has, by the request's own clock, as benchmark_app has it. Ours
+  hands an array over and takes one back, as every caller must: this tells what that takes.
 
 Prints one JSON object: medians in seconds, ``ours`` and ``bare``, one of each a turn.
 """
@@ -18,11 +21,11 @@ import json
 import random
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from edge_runtime import open_session
 from edge_runtime.probes import inputs, latency, scenarios
@@ -69,17 +72,37 @@ def _ours(call: scenarios.Call) -> tuple[np.ndarray, float]:
 
 def _bare(session: Session, array: np.ndarray, warm: float, calls: int) -> np.ndarray:
     """Seconds of the engine's calls (calls,)."""
-    engine: onnxruntime.InferenceSession = session._model  # no other has the same place in memory
-    feed = {session.inputs[0].name: array}
+    timed = _ENGINES[session.runtime](session, array)
     end = time.perf_counter() + warm
     while time.perf_counter() < end:
-        engine.run(None, feed)
-    times = []
-    for _ in range(calls):
+        timed()
+    return np.array([timed() for _ in range(calls)])
+
+
+def _onnxruntime(session: Session, array: np.ndarray) -> Callable[[], float]:
+    run = session._model.run  # no other has the same place in memory
+    feed = {session.inputs[0].name: array}
+
+    def timed() -> float:
         started = time.perf_counter()
-        engine.run(None, feed)
-        times.append(time.perf_counter() - started)
-    return np.array(times)
+        run(None, feed)
+        return time.perf_counter() - started
+
+    return timed
+
+
+def _openvino(session: Session, array: np.ndarray) -> Callable[[], float]:
+    session.predict(array)
+    request = session._request
+
+    def timed() -> float:
+        request.infer()
+        return request.latency / 1e3
+
+    return timed
+
+
+_ENGINES = {"onnxruntime": _onnxruntime, "openvino": _openvino}
 
 
 if __name__ == "__main__":

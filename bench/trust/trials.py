@@ -115,6 +115,9 @@ def trials(
             yield Trial("work", ours.NAME, "20 and 21 layers", "none", 0, lambda: _work(files))
             for model, file in (("small", files.small), ("usual", files.usual)):
                 yield Trial("overhead", ours.NAME, model, "none", 0, _beside_bare(file))
+            for model, file in (("usual", files.usual), ("large", files.large)):
+                do = _beside_bare(file.with_suffix(".xml"))
+                yield Trial("overhead", ours.ON_OPENVINO, model, "none", 0, do)
         for kind in kinds:
             for name, second, count in (
                 ("false-alarms", files.usual, ours_alarms),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from trust_example import outcome
 
+from compress.bench.figures import Interval
 from compress.bench.trust import judge
 from compress.bench.trust.lines import lines, table
 from compress.bench.trust.outcomes import Outcomes
@@ -91,6 +92,27 @@ def test_agreement_is_a_narrow_interval_over_pairs_that_holds_1(tmp_path, ours: 
         tmp_path, [outcome(i, "agreement", tool=loop, model="small", figures=pair) for i, pair in enumerate(pairs)]
     )
     assert list(told.values()) == [agrees]
+
+
+def test_what_another_tool_does_not_time_is_taken_away_first(tmp_path) -> None:
+    noise = np.random.default_rng(1).normal(0, 0.002, 20)
+    pairs = [
+        outcome(i, "agreement", tool="benchmark_app", model="usual", figures=(1.03 * (1 + one), 1.0))
+        for i, one in enumerate(noise)
+    ]
+    apart = {"tool": "compress bench on OpenVINO", "model": "usual", "neighbour": "none"}
+    for name, ratio, agrees in (("none", None, False), ("all", (1.03, 1.02, 1.04), True), ("part", (1.01,) * 3, False)):
+        more = [outcome(0, "overhead", ratio=ratio, **apart)] if ratio else []
+        told = _told(tmp_path / name, pairs + more)
+        assert [met for text, met in told.items() if "benchmark_app" in text] == [agrees]
+        assert all(met is None for text, met in told.items() if "handing arrays over: " in text)
+
+
+def test_taking_a_part_away_adds_its_uncertainty() -> None:
+    left = judge.without(Interval(1.03, 1.02, 1.05), Interval(1.03, 1.03, 1.03))
+    assert (left.value, left.low, left.high) == pytest.approx((1.0, 1.02 / 1.03, 1.05 / 1.03))
+    wide = judge.without(Interval(1.03, 1.02, 1.05), Interval(1.03, 1.0, 1.06))
+    assert wide.low < left.low and wide.high > left.high
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_every_trial_is_asked_for_once_and_as_often_as_wished() -> None:
     found = Counter((trial.experiment, trial.tool not in PEERS) for trial in made)
     assert found == {
         ("work", True): 1,
-        ("overhead", True): 2,
+        ("overhead", True): 4,
         ("false-alarms", True): 20,
         ("slowdown", True): 14,
         ("false-alarms", False): 30,
@@ -129,8 +129,10 @@ def test_our_measurement_is_what_users_get(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-def test_our_loop_and_a_bare_one_take_turns(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+def test_our_loop_and_a_bare_one_take_turns(tmp_path: Path, suffix: str) -> None:
     path = models.chain(tmp_path / "a.onnx", 5, models.SMALL)
+    path = models.as_ir(path) if suffix == ".xml" else path
     told = json.loads(output([sys.executable, "-m", "compress.bench.trust.overhead", path, "2"]))
     assert {name: len(medians) for name, medians in told.items()} == {"ours": 2, "bare": 2}
     assert all(1e-6 < median < 0.1 for medians in told.values() for median in medians)
