@@ -7,6 +7,7 @@ Stages are given a callable and emit :class:`Event` into it; nothing here is glo
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -176,6 +177,15 @@ class Live(Sink):
         task = self._tasks[event.stage]
         message = {"message": event.message} if event.message else {}
         self._bars.update(task, completed=event.done, total=total, **message)
+
+
+def for_terminal(quiet: bool, as_json: bool = False) -> Sink:
+    """What a command shows: events for programs on standard output, or progress for people on standard error."""
+    if as_json:
+        return Json(sys.stdout)
+    if quiet:
+        return Quiet(sys.stderr)
+    return Live(sys.stderr) if sys.stderr.isatty() else Plain(sys.stderr)
 
 
 def _fields(event: Event) -> dict[str, object]:

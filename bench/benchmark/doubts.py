@@ -108,7 +108,7 @@ def of_times(typical: Interval, of_calls: float, outliers: float) -> list[Doubt]
             "goes by openings"
         )
     if outliers > MANY:
-        found.append(f"{outliers:.0%} of the calls take 1.5 times the median or more")
+        found.append(f"{100 * outliers:.0f} % of the calls take 1.5 times the median or more")
     if not found:
         return []
     look = "look at the distribution in the report, and at what else runs there"
@@ -153,7 +153,7 @@ def _others(states: Iterable[State]) -> Doubt | None:
     shares = [state["others"] for state in states if isinstance(state.get("others"), int | float)]
     if not shares or max(shares) <= OTHERS:
         return None
-    return Doubt("others", f"other programs used up to {max(shares):.0%} of the processor: stop them")
+    return Doubt("others", f"other programs used up to {100 * max(shares):.0f} % of the processor: stop them")
 
 
 def _measuring(states: Iterable[State]) -> Doubt | None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from compress.bench.benchmark.request import Request
     from compress.bench.benchmark.results import Benchmark
     from compress.bench.devices.base import Device
-    from compress.progress import Sink
 
 INCOMPLETE = 1
 RESUMED = ("resume", "quiet", "as_json")
@@ -164,9 +163,10 @@ def _measure(request: Request, devices: list[Device], folder: Path, options: dic
     from compress.bench.benchmark.fits import UnfitError
     from compress.bench.benchmark.write import write
     from compress.cli import bench_options
+    from compress.progress import for_terminal
 
     asked = bench_options.named_axes(options["axes"])
-    with _sink(options["quiet"]) as emit:
+    with for_terminal(options["quiet"]) as emit:
         outcome = measuring.measure(request, devices, folder, emit, axes=asked)
     names = [device.name for device in devices]
     for problem in outcome.problems.values():
@@ -229,11 +229,3 @@ def _show(benchmarks: Sequence[Benchmark], as_json: bool) -> None:
         return
     width = max(80, Console(file=sys.stdout).width)
     Console(file=sys.stdout, width=width, highlight=False).print(table.terminal(benchmarks, width))
-
-
-def _sink(quiet: bool) -> Sink:
-    from compress import progress
-
-    if quiet:
-        return progress.Quiet(sys.stderr)
-    return progress.Live(sys.stderr) if sys.stderr.isatty() else progress.Plain(sys.stderr)

@@ -14,7 +14,6 @@ from compress.cli.options import json_option, recipe_argument, set_option, store
 from compress.errors import CompressError
 
 if TYPE_CHECKING:
-    from compress.progress import Sink
     from compress.recipe import Recipe
     from compress.runner import RunResult
     from compress.store import Store
@@ -62,13 +61,14 @@ def run(
 
     Exit codes: 0 done, 1 an error, 2 the recipe is wrong, 3 the result is outside the recipe's budget.
     """
+    from compress.progress import for_terminal
     from compress.recipe_file import load_recipe
     from compress.store import Store, default_root
 
     if quiet and as_json:
         raise click.UsageError("--quiet and --json exclude each other")
     loaded = load_recipe(recipe, overrides)
-    with _sink(quiet, as_json) as emit:
+    with for_terminal(quiet, as_json) as emit:
         artifacts = Store(Path(store) if store else default_root(), emit)
         if not only_plan:
             from compress import runner
@@ -84,16 +84,6 @@ def run(
         _show_results(result)
     if result.budget_met is False:
         sys.exit(BUDGET_MISSED)
-
-
-def _sink(quiet: bool, as_json: bool) -> Sink:
-    from compress import progress
-
-    if as_json:
-        return progress.Json(sys.stdout)
-    if quiet:
-        return progress.Quiet(sys.stderr)
-    return progress.Live(sys.stderr) if sys.stderr.isatty() else progress.Plain(sys.stderr)
 
 
 def _show_plan(recipe: Recipe, store: Store, as_json: bool) -> None:

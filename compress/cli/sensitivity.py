@@ -43,14 +43,14 @@ def sensitivity(
     Takes a RECIPE, or the folder of a RUN, whose float network is in the store. Writes sensitivity.json, .csv and .html
     into the run's folder. For every runtime of the recipe that this machine can measure.
     """
-    from compress.cli.run import _sink
+    from compress.progress import for_terminal
     from compress.store import Store, default_root
 
     if quiet and as_json:
         raise click.UsageError("--quiet and --json exclude each other")
     loaded, folder = _load(recipe, overrides)
     folder = out or folder
-    with _sink(quiet, as_json) as emit:
+    with for_terminal(quiet, as_json) as emit:
         from compress.blame import rank_run
 
         artifacts = Store(Path(store) if store else default_root(), emit)

@@ -22,7 +22,8 @@ class JsonFormatter(logging.Formatter):
         entry |= {name: value for name, value in vars(record).items() if name not in _OWN}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str, ensure_ascii=False)
+        # ASCII: what a client sends may hold a terminal's control characters beyond it, and lone surrogates.
+        return json.dumps(entry, default=str)
 
 
 def configure(level: str = "info") -> None:

@@ -82,7 +82,7 @@ def test_every_row_is_there_once_with_its_cell(html, benchmark):
 
 def test_doubts_and_what_is_missing_are_told(doubtful):
     text = " ".join("".join(Page(report.render([doubtful])).text).split())
-    for said in ("governor", "still warming", "others: other programs used up to 40%", "memory of int8", "(partial)"):
+    for said in ("governor", "still warming", "others: other programs used up to 40 %", "memory of int8", "(partial)"):
         assert said in text
 
 

@@ -305,10 +305,12 @@ def test_stopping_ends_it_there_and_keeps_what_came(ssh, board, plan, files, tmp
 def test_ctrl_c_ends_it_there(board: Server, ssh, tmp_path):
     (tmp_path / "m.bin").write_bytes(b"model")
     script = f"""
+import signal
 from pathlib import Path
 from compress.bench.devices import wheels
 from compress.bench.devices.ssh import Ssh
 from edge_runtime.probes.plan import Plan, PlanModel
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with it ignored
 device = Ssh("board", "ssh://device", options={board.options!r}, wheels=lambda *_: [Path({str(next(tmp_path.glob("*.whl")))!r})],
     environment={{"TICKS": "1000", "PAUSE": "0.05"}})
 device.run(Plan((PlanModel("m", "m.bin"),)), {{"m.bin": Path({str(tmp_path / "m.bin")!r})}},

@@ -151,7 +151,7 @@ def seconds(argument: str) -> float:
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])
 def test_help_takes_less_than_a_tenth_of_a_second(argument: str):
-    assert min(seconds(argument) for _ in range(5)) < 0.1
+    assert any(seconds(argument) < 0.1 for _ in range(30))  # a busy machine can be half as fast for seconds
 
 
 def loaded_after(*arguments: str) -> set[str]:
