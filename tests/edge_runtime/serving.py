@@ -189,18 +189,23 @@ class Server:
 
 @contextmanager
 def running(
-    *arguments: str | Path, home: Path, ready: bool = True, caps: dict[str, float] | None = None, **environment: str
+    *arguments: str | Path,
+    home: Path,
+    ready: bool = True,
+    caps: dict[str, float] | None = None,
+    first: str = "",
+    **environment: str,
 ) -> Iterator[Server]:
     """``edge-runtime serve`` with these arguments, once it listens (and, with ``ready``, once its model answers).
 
-    ``caps``: other values for names in ``limits``."""
+    ``caps``: other values for names in ``limits``. ``first``: lines of Python that the process runs before."""
     keys = home / "keys"
     keys.mkdir(exist_ok=True)
     (keys / "tests.pub").write_text(KEY.public.line())
     with tempfile.NamedTemporaryFile("w", suffix=".log") as log:
         code = (
             f"import sys; from edge_runtime import limits; vars(limits).update({caps or {}!r}); "
-            "from edge_runtime.cli import main; sys.exit(main())"
+            f"from edge_runtime.cli import main\n{first}\nsys.exit(main())"
         )
         command = [sys.executable, "-c", code, "--home", home, "serve", "--port", "0", *arguments]
         process = subprocess.Popen(

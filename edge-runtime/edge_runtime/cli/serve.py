@@ -15,44 +15,88 @@ HELP = "serve the installed model, or one bundle, over HTTP"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--bundle", type=Path, help="serve this bundle; otherwise what is installed in the home")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; others than loopback need a token")
-    parser.add_argument("--port", type=_whole(0, 65535), default=8000, help="0 for any that is free")
-    parser.add_argument("--unix", type=Path, help="listen on this socket file instead of an address")
-    parser.add_argument("--token-file", type=Path, help="file (mode 0600) with the token that clients must send")
-    parser.add_argument("--admin-token-file", type=Path, help="file (mode 0600) with the token for /admin/")
-    parser.add_argument("--tls-certificate", type=Path, help="certificate and its chain, PEM")
-    parser.add_argument("--tls-key", type=Path, help="its private key, PEM (mode 0600)")
-    parser.add_argument("--threads", type=_whole(1, limits.THREADS), default=1, help="threads of one inference")
+    parser.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="serve this bundle; otherwise what is installed in the home"
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen on (%(default)s); others than loopback need a token",
+    )
+    parser.add_argument(
+        "--port", type=_whole(0, 65535), default=8000, metavar="N", help="(%(default)s); 0 for any that is free"
+    )
+    parser.add_argument("--unix", type=Path, metavar="PATH", help="listen on this socket file instead of an address")
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="file (mode 0600) with the token that clients must send"
+    )
+    parser.add_argument(
+        "--admin-token-file", type=Path, metavar="FILE", help="file (mode 0600) with the token for /admin/"
+    )
+    parser.add_argument("--tls-certificate", type=Path, metavar="FILE", help="certificate and its chain, PEM")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, PEM (mode 0600)")
+    parser.add_argument(
+        "--threads",
+        type=_whole(1, limits.THREADS),
+        default=1,
+        metavar="N",
+        help="threads of one inference (%(default)s)",
+    )
     parser.add_argument(
         "--parallel",
         type=_whole(1, limits.PARALLEL),
         default=None,
-        help="inferences at the same time; cores divided by --threads",
+        metavar="N",
+        help="inferences at the same time (cores divided by --threads)",
     )
     parser.add_argument(
-        "--batch", type=_whole(1), default=limits.BATCH_SAMPLES, help="most samples of one inference; 1 for no batching"
+        "--batch",
+        type=_whole(1),
+        default=limits.BATCH_SAMPLES,
+        metavar="N",
+        help="most samples of one inference (%(default)s); 1 for no batching",
     )
-    parser.add_argument("--queue", type=_whole(1), default=limits.QUEUE_SAMPLES, help="most samples that may wait")
+    parser.add_argument(
+        "--queue",
+        type=_whole(1),
+        default=limits.QUEUE_SAMPLES,
+        metavar="N",
+        help="most samples that may wait (%(default)s)",
+    )
     parser.add_argument(
         "--timeout",
         type=_seconds(0.001, limits.REQUEST_SECONDS),
         default=limits.REQUEST_SECONDS,
-        help="longest wait of a request, seconds",
+        metavar="SECONDS",
+        help="longest wait of a request (%(default)g)",
     )
-    parser.add_argument("--max-body", type=_whole(1), default=limits.BODY_BYTES, help="largest body, bytes")
+    parser.add_argument(
+        "--max-body",
+        type=_whole(1),
+        default=limits.BODY_BYTES,
+        metavar="BYTES",
+        help=f"largest body ({limits.BODY_BYTES / 2**20:g} MiB)",
+    )
     parser.add_argument("--no-watch", action="store_true", help="neither watch for drift nor capture inputs")
     parser.add_argument(
-        "--window", type=_whole(1), default=500, help="samples that are compared at a time with the bundle's reference"
+        "--window",
+        type=_whole(1),
+        default=500,
+        metavar="N",
+        help="samples that are compared at a time with the bundle's reference (%(default)s)",
     )
     parser.add_argument(
         "--spacing",
         type=_seconds(0, 86_400),
         default=0.0,
-        help="seconds between inputs that are watched; for a camera, some",
+        metavar="SECONDS",
+        help="between inputs that are watched (%(default)g); for a camera, some",
     )
     parser.add_argument("--print-unit", action="store_true", help="print a systemd unit for this server, and leave")
-    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    parser.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="(%(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
         server.Options(
             home=arguments.home,
             bundle=arguments.bundle,
-            host=arguments.host,
+            host=arguments.host.strip("[]"),  # as an address is written in a URL
             port=arguments.port,
             unix=arguments.unix,
             token_file=arguments.token_file,

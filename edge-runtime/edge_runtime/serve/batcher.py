@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.errors import BusyError, DeadlineError, EdgeRuntimeError
+from edge_runtime.errors import BusyError, DeadlineError, EdgeRuntimeError, RequestTooLargeError
 from edge_runtime.serve.protocol import Signature
 
 Arrays = dict[str, np.ndarray]
@@ -108,7 +108,13 @@ class Runner:
             self._close()
 
     def reserve(self, samples: int) -> None:
-        """Take room for samples until ``free``. Raises BusyError when there is not enough."""
+        """Take room for samples until ``free``. Raises BusyError when there is not enough, RequestTooLargeError when
+        there never is."""
+        if samples > self.room:
+            raise RequestTooLargeError(
+                f"{samples} samples at once, and the queue holds {self.room}; send fewer at a time, or serve with a "
+                "larger --queue"
+            )
         if self.waiting + samples > self.room:
             seconds = self.waiting * self.seconds_per_sample / len(self._threads)
             raise BusyError(

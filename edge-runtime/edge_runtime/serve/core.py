@@ -16,6 +16,7 @@ from typing import Any
 
 from edge_runtime import limits
 from edge_runtime.errors import DeadlineError, EdgeRuntimeError, InputError, ModelUnfitError, NotReadyError
+from edge_runtime.serve.aside import aside
 from edge_runtime.serve.audience import Audience, Observer
 from edge_runtime.serve.batcher import Arrays, Runner
 from edge_runtime.serve.metrics import Metrics, Sample
@@ -134,11 +135,8 @@ class Service:
         or does not run, the former one serves on, and the reason is raised.
         """
         async with self._switching:
-            loop = asyncio.get_running_loop()
             try:
-                model, signature, most, known = await loop.run_in_executor(
-                    None, partial(open_and_try, opener, self.settings.batch)
-                )
+                model, signature, most, known = await aside(partial(open_and_try, opener, self.settings.batch))
                 account = self._accounts.open(model.contents.id, keep=(self.id,))
                 runner = self._started(model, signature, most, account)
             except EdgeRuntimeError:

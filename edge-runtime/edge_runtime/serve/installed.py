@@ -35,6 +35,8 @@ class Installed:
         self.service = service
         self._opener = opener
         self._busy = asyncio.Lock()
+        self._begun: asyncio.Future[Any] | None = None
+        """What `begin` gives out to be loaded, while that is not settled."""
 
     async def load(self) -> str:
         """Serve the version that is current, or the one that the home falls back to when it does not load.
@@ -43,12 +45,13 @@ class Installed:
         """
         async with self._busy:
             for _ in range(ATTEMPTS):
-                contents = await asyncio.to_thread(trial.begin, self.home, serving=self.service.id)
+                contents = await self._begin()
                 if contents is None or contents.id == self.service.id:
                     return self.service.version
                 try:
                     version = await self.service.switch(lambda contents=contents: self._opener(contents), self._former)
                 except Exception as error:
+                    self._begun = None
                     code = error.code if isinstance(error, EdgeRuntimeError) else "internal"
                     log.error(str(error), extra={"code": code, "id": contents.id})
                     outcome = await asyncio.to_thread(trial.report, self.home, version=contents.id, crashed=True)
@@ -56,9 +59,21 @@ class Installed:
                         raise
                     failure = error
                 else:
+                    self._begun = None
                     log.info("serving", extra={"version": version, "id": contents.id})
                     return version
             raise failure
+
+    async def _begin(self) -> Any:
+        self._begun = asyncio.ensure_future(asyncio.to_thread(trial.begin, self.home, serving=self.service.id))
+        try:
+            contents = await asyncio.shield(self._begun)
+        except Exception:
+            self._begun = None
+            raise
+        if contents is None or contents.id == self.service.id:
+            self._begun = None
+        return contents
 
     def _former(self) -> Any:
         """The version that the home would go back to, opened; None where there is none that opens."""
@@ -82,8 +97,15 @@ class Installed:
                 log.exception("the home could not be followed: %r", error, extra={"code": "internal"})
 
     async def report(self, *, stopped: bool = False) -> None:
-        """Tell the home how the version that serves has been doing since the last report."""
+        """Tell the home how the version that serves has been doing since the last report.
+
+        ``stopped``: the server is about to end. A load that this has cut short was of the current version: its attempt
+        is given back.
+        """
         id = self.service.id
+        if stopped and self._begun is not None:
+            given = await self._begun
+            id = given.id if given else id
         if id is None:
             return
         tally = self.service.tally(id)
@@ -101,4 +123,8 @@ class Installed:
             self.service.give_back(id, tally)
             raise
         if outcome in (trial.COMMITTED, trial.ROLLED_BACK, trial.KEPT):
-            log.warning("trial over", extra={"outcome": outcome, "id": id})
+            log.log(
+                logging.INFO if outcome == trial.COMMITTED else logging.WARNING,
+                "trial over",
+                extra={"outcome": outcome, "id": id},
+            )

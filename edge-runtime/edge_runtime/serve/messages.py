@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import orjson
@@ -148,13 +148,22 @@ class Answer:
         """Compress the body, if that is worth it and the client takes it."""
         if len(self.body) < COMPRESSIBLE:
             return
-        names = [name.strip().lower() for name in accepted.split(b",")]
+        names = set(_accepted(accepted))
+        self.headers.append((b"vary", b"accept-encoding"))
         if b"gzip" in names:
             self.body = gzip.compress(self.body, 1, mtime=0)
             self.headers.append((b"content-encoding", b"gzip"))
         elif b"deflate" in names:
             self.body = zlib.compress(self.body, 1)
             self.headers.append((b"content-encoding", b"deflate"))
+
+
+def _accepted(header: bytes) -> Iterator[bytes]:
+    """The encodings of an Accept-Encoding header that are not refused by a weight of 0 (RFC 9110, 12.5.3)."""
+    for part in header.lower().split(b","):
+        name, _, weight = (piece.strip() for piece in part.partition(b";"))
+        if weight.replace(b" ", b"") not in (b"q=0", b"q=0.0", b"q=0.00", b"q=0.000"):
+            yield name
 
 
 def json_answer(value: Any, status: int = 200) -> Answer:

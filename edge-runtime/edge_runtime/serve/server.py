@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -25,7 +26,7 @@ from typing import Any
 
 from edge_runtime import limits
 from edge_runtime.errors import EdgeRuntimeError, ExtraMissingError, ListenError
-from edge_runtime.serve import auth, listener, tls
+from edge_runtime.serve import aside, auth, listener, tls
 from edge_runtime.serve.app import Application
 from edge_runtime.serve.audience import Observer
 from edge_runtime.serve.auth import Access
@@ -100,7 +101,12 @@ def run(options: Options, *, open_bundle: Opener, open_installed: Opener, observ
         home = installed if options.bundle is None else None
         return await _Life(server, opened, service, home, load, guard.sweep).run()
 
-    return _event_loop()(serve())
+    status = _event_loop()(serve())
+    if aside.busy():
+        # An engine that is still at work may crash in its destructors, which would not be an orderly end.
+        logging.shutdown()
+        os._exit(status)
+    return status
 
 
 def _event_loop() -> Callable[[Any], int]:

@@ -19,11 +19,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from edge_runtime.errors import BundleError, InputError
+from edge_runtime.serve.aside import aside
 from edge_runtime.serve.batcher import Arrays, Runner
 from edge_runtime.serve.fitness import probe
 from edge_runtime.serve.sparing import Sparing
@@ -89,7 +91,7 @@ class Witness:
                 self._runner.acquire()
                 started = time.monotonic()
                 try:
-                    right = await asyncio.get_running_loop().run_in_executor(None, self._right, doubts, samples)
+                    right = await aside(partial(self._right, doubts, samples))
                 finally:
                     self._runner.release()
                     ended = time.monotonic()

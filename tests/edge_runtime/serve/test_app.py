@@ -323,9 +323,39 @@ def test_a_request_whose_time_is_over_is_not_run(contents, sample):
 
 def test_a_full_queue_answers_429_and_when_to_come_back(contents):
     inputs = expected()[0]
-    answer = ask("POST", INFER, infer_json(inputs), contents=contents, settings=Settings(queue=4))
-    assert (answer.status, answer.code) == (429, "queue-full")
-    assert int(answer.headers["retry-after"]) >= 1
+
+    async def scenario() -> None:
+        async with application(contents, settings=Settings(queue=4)) as app:
+            with app.service.using() as runner:
+                runner.reserve(2)
+                answer = await call(app, "POST", INFER, infer_json(inputs[:3]))
+                assert (answer.status, answer.code) == (429, "queue-full")
+                assert int(answer.headers["retry-after"]) >= 1
+                assert (await call(app, "POST", INFER, infer_json(inputs[:2]))).status == 200
+
+    asyncio.run(scenario())
+
+
+def test_more_samples_than_the_queue_ever_holds_are_not_to_be_sent_again(contents):
+    answer = ask("POST", INFER, infer_json(expected()[0]), contents=contents, settings=Settings(queue=4))
+    assert (answer.status, answer.code) == (413, "request-too-large")
+    assert "retry-after" not in answer.headers and "larger --queue" in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("accepts", "encoding"),
+    [
+        ("gzip", "gzip"),
+        ("br, gzip;q=1.0, deflate", "gzip"),
+        ("gzip; q=0, deflate;q=0.5", "deflate"),
+        ("gzip;q=0.0", None),
+        ("br", None),
+    ],
+)
+def test_an_encoding_is_one_that_the_client_takes(contents, accepts, encoding):
+    answer = ask("GET", "/openapi.json", None, {"Accept-Encoding": accepts}, contents=contents)
+    assert answer.headers.get("content-encoding") == encoding
+    assert answer.headers["vary"] == "accept-encoding"
 
 
 def test_metrics_are_what_prometheus_reads(contents, sample):

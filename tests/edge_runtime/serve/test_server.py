@@ -29,6 +29,8 @@ from serving import (
 )
 
 from edge_runtime.cli import main
+from edge_runtime.update.home import Home
+from edge_runtime.update.recovery import read
 
 pytestmark = pytest.mark.integration
 
@@ -108,6 +110,37 @@ def test_requests_that_are_being_answered_are_answered_before_the_end(home, tmp_
             assert answer.startswith(b"HTTP/1.1 200")
         assert b"connection: close" in answer
         assert server.process.wait(20) == 0
+
+
+SLOW = """
+import time
+from edge_runtime.model import Model
+init = Model.__init__
+Model.__init__ = lambda *arguments: (time.sleep(60), init(*arguments))[1]
+"""
+
+
+@pytest.mark.parametrize("former", [False, True])
+def test_a_stop_while_a_model_loads_is_soon_and_costs_a_trial_nothing(home, former):
+    if former:
+        install(home, 1)
+        with running(home=home):
+            assert Home(home).current() is not None
+    install(home, 2, seed=1)
+    for _ in range(4):  # more often than there are attempts
+        with running(home=home, ready=False, first=SLOW) as server:
+            wait_until(lambda: attempts_left(home) == 2)
+            began = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - began < 10
+            assert server.log[-1]["message"] == "stopped"
+        assert attempts_left(home) == 3
+    with running(home=home) as server:
+        assert server.call("GET", "/v2/models/digits").json["versions"] == ["2"]
+
+
+def attempts_left(home: Path) -> int:
+    return read(Home(home)).trial.attempts_left
 
 
 def test_systemd_is_told_of_readiness_life_and_the_end(home, tmp_path):
