@@ -6,6 +6,9 @@ import hashlib
 import io
 import json
 import os
+import tempfile
+import time
+from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from edge_runtime.bundle.signature import PrivateKey
 from edge_runtime.errors import BundleError, DriftReferenceError, SignatureError
 from edge_runtime.machine import Machine
 from edge_runtime.sessions.tensorrt import LARGEST
+from edge_runtime.update import clock
 from edge_runtime.watch.reference import summarize
 
 MODEL, INPUTS, OUTPUTS = "model/model", "golden/inputs.npy", "golden/outputs.npy"
@@ -76,9 +80,13 @@ def bundle(
     key at ``out``, or 1 where there is none; a bundle that would not differ otherwise is left as it is, so that the
     same command gives the same bytes. ``expires``, ``raise_floor``: as in the manifest. ``licence``: of the model.
 
-    Raises BundlingError when the run's folder or data are not those of the run, ResultsError for a damaged
-    results.json, ManifestError for what no device would accept.
+    Raises BundlingError when the run's folder or data are not those of the run, or ``expires`` is past, ResultsError
+    for a damaged results.json, ManifestError for what no device would accept.
     """
+    if expires is not None and expires <= (now := clock.text(time.time())):
+        raise BundlingError(
+            f"no device installs a bundle that expires at {expires}, since it is {now} now; give a later --expires"
+        )
     results = read(run)
     old = _present(out, results.name, key, sequence)
     chosen = choose.choose(results, variant)
@@ -126,17 +134,18 @@ def bundle(
         expires=expires,
         raise_floor=raise_floor,
     )
-    again = False
-    if old and sequence is None:
-        again = replace(manifest, sequence=old.sequence) == old
-        manifest = old if again else replace(manifest, sequence=old.sequence + 1)
+    again = old is not None and replace(manifest, sequence=sequence or old.sequence) == old
+    if again:
+        manifest = old
+    elif old and sequence is None:
+        manifest = replace(manifest, sequence=old.sequence + 1)
     if raise_floor is not None and raise_floor > manifest.sequence:
         raise BundlingError(
             f"a floor of {raise_floor} would refuse this bundle itself, whose sequence number is {manifest.sequence}; "
             "give a lower --raise-floor or a higher --sequence"
         )
     try:
-        bundle_id = archive.write(out, manifest, contents, key)
+        bundle_id = (again and _whole(out, key)) or archive.write(out, manifest, contents, key)
     except OSError as error:
         raise BundlingError(f"{out}: cannot be written: {error.strerror}; choose another place with -o") from error
     return Bundled(out, bundle_id, manifest, out.stat().st_size, again, tuple(warnings))
@@ -169,6 +178,15 @@ def _present(out: Path, name: str, key: PrivateKey, sequence: int | None) -> Man
     if old.name != name:
         raise BundlingError(f"{out}: is a bundle of '{old.name}', not of '{name}'; write to another file")
     return old
+
+
+def _whole(out: Path, key: PrivateKey) -> str | None:
+    """The id of the bundle at ``out`` if each of its files is the one that was signed."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return archive.unpack(out, Path(folder), [key.public], store=lambda _, blocks: deque(blocks, maxlen=0)).id
+        except BundleError:
+            return None
 
 
 def _data(recipe: Recipe, results: Results) -> Dataset:

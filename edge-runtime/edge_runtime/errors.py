@@ -163,6 +163,12 @@ class HomeBusyError(UpdateError):
     status = 409
 
 
+class HomeServedError(UpdateError):
+    """Another server serves what is installed in the same folder."""
+
+    code = "home-served"
+
+
 class NothingInstalledError(UpdateError):
     """There is no version to serve."""
 

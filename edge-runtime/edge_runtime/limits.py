@@ -68,6 +68,8 @@ SELF_TEST_OUTPUT = 64 * 1024
 """Bytes that a self-test may print on each of its two streams; one that prints more has failed."""
 LOCK_SECONDS = 20.0
 """How long a short change of the state waits for another one."""
+SERVING_SECONDS = 10.0
+"""How long a server waits for another one of the same home to end, when it is restarted."""
 
 # Serving
 BODY_BYTES = 16 * 1024**2

@@ -13,6 +13,7 @@ signed is a plain file, which ``edge_runtime.open_session`` opens on the respons
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -38,6 +39,7 @@ from edge_runtime.errors import (
     InputTooLargeError,
     ManifestError,
     OutputError,
+    SpaceError,
     TargetError,
     UnknownKeyError,
 )
@@ -92,7 +94,7 @@ class Model:
     def prepare(self, item: Any) -> np.ndarray:
         """One sample (1, ...) of the input's dtype.
 
-        Of a picture: the bytes of its file, or raw pixels as a nested list or an array. Of a text: str, or bytes in
+        Of a picture: the bytes of its file, or raw pixels in any form of an array. Of a text: str, or bytes in
         UTF-8. Of an array: numpy's, a nested list, JSON text, or the bytes of a ``.npy`` file. Of each, a pathlib.Path
         to a file that holds it; a str is never taken for a path. Raises InputError.
         """
@@ -148,8 +150,8 @@ def open_model(path: str | os.PathLike[str], *, keys: Iterable[PublicKey] | None
 
     A bundle is unpacked into a private temporary folder ($TMPDIR), which goes when the model is closed. ``keys``: whom
     to trust; None for those of this device, in ``keys/*.pub`` of $EDGE_RUNTIME_HOME or /var/lib/edge-runtime. Raises
-    BundleError (UnknownKeyError with the way to trust a key), TargetError for a bundle made for other machines, and
-    what ``Model`` raises.
+    BundleError (UnknownKeyError with the way to trust a key), SpaceError when that folder's disk is full, TargetError
+    for a bundle made for other machines, and what ``Model`` raises.
     """
     path, home = Path(path), default_home()
     trusted = Home(home).trusted_keys() if keys is None else list(keys)
@@ -160,15 +162,20 @@ def open_model(path: str | os.PathLike[str], *, keys: Iterable[PublicKey] | None
     except UnknownKeyError as error:
         if keys is not None:
             raise UnknownKeyError(f"{path}: {error}") from None
-        raise UnknownKeyError(f"{path}: {error} (edge-runtime trust KEY.pub --home {home})") from None
+        raise UnknownKeyError(f"{path}: {error} --home {home}") from None
 
 
 def _unpacked(path: Path, keys: list[PublicKey], threads: int) -> Model:
     folder = Path(tempfile.mkdtemp(prefix="edge-runtime-"))  # which nobody else may read or enter
     try:
         model = _fitting(archive.unpack(path, folder, keys), threads)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SpaceError(
+                f"{path}: there is no room to unpack it in {folder.parent} ({error.strerror}); free some space there, "
+                "or name another folder by TMPDIR"
+            ) from error
         raise
     # Also when the model is forgotten without being closed, and when the interpreter leaves.
     model._remove = weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)

@@ -109,6 +109,20 @@ def test_the_sequence_number_goes_up_only_when_something_changed(run, key, tmp_p
     assert bundle(run, out, key).manifest.sequence == 40
 
 
+def test_an_unchanged_bundle_is_left_as_it_is_unless_it_is_damaged(run, key, tmp_path):
+    out = tmp_path / "m.edge"
+    first = bundle(run, out, key)
+    whole, written = out.read_bytes(), out.stat()
+    for sequence in (None, 1):
+        again = bundle(run, out, key, sequence=sequence)
+        assert (again.id, again.again) == (first.id, True)
+        assert (out.stat().st_ino, out.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+    place = whole.index(b"\x93NUMPY") + 200  # in the golden inputs, which the manifest's signature does not show
+    out.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    assert bundle(run, out, key).id == first.id
+    assert out.read_bytes() == whole
+
+
 def test_what_is_no_bundle_of_this_key_is_not_taken_for_the_one_before(run, key, tmp_path):
     out = tmp_path / "m.edge"
     bundle(run, out, OTHER_KEY)
@@ -190,6 +204,14 @@ def test_openvino_gets_both_of_its_files(run, key, tmp_path):
 def test_expiry_and_floor_stand_in_the_manifest(run, key, tmp_path):
     manifest = bundle(run, tmp_path / "m.edge", key, sequence=5, raise_floor=4, expires="2030-01-31T00:00:00Z").manifest
     assert (manifest.raise_floor, manifest.expires) == (4, "2030-01-31T00:00:00Z")
+
+
+def test_a_bundle_that_no_device_would_install_any_more_is_not_made(run, key, tmp_path):
+    with pytest.raises(
+        BundlingError, match=r"expires at 2020-01-01T00:00:00Z, since it is 2.*; give a later --expires"
+    ):
+        bundle(run, tmp_path / "m.edge", key, expires="2020-01-01T00:00:00Z")
+    assert not (tmp_path / "m.edge").exists()
 
 
 @pytest.mark.parametrize("changes", [{"expires": "soon"}, {"sequence": 2**60}])

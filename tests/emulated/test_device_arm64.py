@@ -182,7 +182,7 @@ def test_a_broken_update_a_sound_one_and_the_way_back_by_hand(device: Served, ma
 MOMENTS = {
     "stage": '[ -n "$(ls staging)" ]',
     "self-test": "[ $(ls versions | wc -l) -gt 1 ]",
-    "switch": "grep -q '\"trial\": *{' state.json",
+    "switch": """[[ "$(<state.json)" == *'"trial": {'* ]]""",
 }
 """What holds in the home once an install has come so far."""
 

@@ -66,7 +66,7 @@ def _read(path: Path) -> bytes:
         with opened(path) as (stream, _):
             content = stream.read(limits.MANIFEST_BYTES + 1)
     except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror}; name the folder of an unpacked bundle") from error
+        raise BundleError(f"{path}: cannot be read: {error.strerror}; install the bundle again") from error
     if len(content) > limits.MANIFEST_BYTES:
         raise BundleTooLargeError(f"{path}: more than {limits.MANIFEST_BYTES} bytes; install the bundle again")
     return content

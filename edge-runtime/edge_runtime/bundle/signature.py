@@ -5,7 +5,7 @@ which one to try, and one that trusts none of them can say which it lacks. The i
 bytes verify under a trusted key.
 
 A key's file is one line: ``edge-ed25519 <base64 of 32 bytes> <name>``, and ``edge-ed25519-private ...`` for the private
-half, so that neither can be taken for the other.
+half, so that neither can be taken for the other. The line may end as on Windows.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def verify(message: bytes, signature: bytes, keys: Iterable[PublicKey]) -> Publi
     if not named:
         known = ", ".join(map(str, trusted)) or "none"
         raise UnknownKeyError(
-            f"signed with key {name.hex()}, and the trusted keys are: {known}; "
-            "sign with one of them, or put the other's public key on the device"
+            f"signed with key {name.hex()}, and the trusted keys are: {known}; sign with one of them, or trust the "
+            "other: edge-runtime trust KEY.pub"  # last, so that who knows the home adds it
         )
     for key in named:
         if _holds(key, message, signature[ID_BYTES:]):
@@ -120,7 +120,7 @@ def _read(path: Path, kind: str, *, secret: bool) -> tuple[bytes, str]:
             content, mode = stream.read(limits.KEY_FILE_BYTES + 1), stat.S_IMODE(facts.st_mode)
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read: {error.strerror}; name a file with a key") from error
-    words = content.decode("ascii", "replace").rstrip("\n").split(" ")
+    words = content.decode("ascii", "replace").rstrip("\r\n").split(" ")
     if len(content) > limits.KEY_FILE_BYTES or len(words) != 3 or words[0] != kind:
         if words[0] in (PUBLIC, PRIVATE) and words[0] != kind:
             what, other = ("private", "public") if secret else ("public", "private")

@@ -14,7 +14,8 @@ import base64
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,8 @@ def export(
     classes: Sequence[str] = (),
     replace: bool = False,
 ) -> Exported:
-    """Write the captures in ``folder`` into the folder ``target``, which is made if need be. ``replace``: also where an
-    export is already.
+    """Write the captures in ``folder`` into the folder ``target``, which is made if need be; only its owner may enter
+    or read what is written, as with the captures. ``replace``: also where an export is already.
 
     ``labels``: a JSON export of Label Studio; only inputs that have a label there are written. ``classes``: the model's
     labels in its order, as far as they are known. Raises CaptureError when
@@ -96,10 +97,21 @@ def export(
     files["captures.jsonl"] = b"".join(_line(item, known) for item in found)
     if not replace and (there := [name for name in files if os.path.lexists(target / name)]):
         raise CaptureError(f"{target / there[0]}: is there already; name another folder, or add --replace")
-    durable.make_folders(target)
-    for name, content in files.items():
-        durable.write_file(target / name, content)
+    with _private():
+        durable.make_folders(target)
+        for name, content in files.items():
+            durable.write_file(target / name, content)
     return Exported(len(found), tuple(target / name for name in files), tuple(left_out))
+
+
+@contextmanager
+def _private() -> Iterator[None]:
+    """What is made meanwhile is for its owner only, from its first moment. Holds for the whole process."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def read_labels(path: Path) -> dict[str, str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.capture import hashes
-from edge_runtime.capture.items import Name, names
+from edge_runtime.capture.items import Name, names, read
+from edge_runtime.errors import CaptureError
 from edge_runtime.limits import CAPTURES
 from edge_runtime.watch.state import load, save
 
@@ -17,7 +18,7 @@ class Index:
     ``before`` are kept where newer than the file's."""
 
     def __init__(self, folder: Path, before: Index | None = None) -> None:
-        self._file = folder / "weights.json"
+        self._folder, self._file = folder, folder / "weights.json"
         self._names: dict[str, Name] = {}
         self.bytes = 0
         for name, path in names(folder):
@@ -59,18 +60,27 @@ class Index:
 
     def weigh(self, exact: str, weight: float) -> None:
         """One more input fell on this one."""
-        self.weights[exact] = self.weights.get(exact, 0.0) + weight
+        if exact not in self.weights:  # a crash came before they were written
+            self.weights[exact] = self._own(exact)
+        self.weights[exact] += weight
         self._changed = True
 
-    def since(self, second: float) -> int:
-        """How many were captured from ``second`` (since 1970) on."""
-        return sum(name.second >= second for name in self._names.values())
+    def within(self, first: int, end: int) -> int:
+        """How many were captured from the second ``first`` (since 1970) on and before ``end``."""
+        return sum(first <= name.second < end for name in self._names.values())
 
     def save(self) -> None:
         """Write the weights. Raises OSError."""
         if self._changed:
             save(self._file, {"weights": self.weights})
             self._changed = False
+
+    def _own(self, exact: str) -> float:
+        """What a captured input weighs by itself; nothing when it cannot be read, and so is not exported either."""
+        try:
+            return 1 / read(self._folder / f"{self._names[exact].id}.npz")[1].propensity
+        except CaptureError:
+            return 0.0
 
 
 def read_weights(folder: Path) -> dict[str, float]:

@@ -200,7 +200,7 @@ class Captures:
             except OSError as error:
                 self._note(f"old captures in {self.folder} cannot be removed: {error.strerror}")
             self.index = Index(self.folder, self.index)
-            self._used = self.index.since(hour * 3600)
+            self._used = self.index.within(hour * 3600, (hour + 1) * 3600)
         if len(self.index) >= CAPTURES:
             return "too many captures"
         return "the hour's quota is used up" if self._used >= self._policy.hourly else ""

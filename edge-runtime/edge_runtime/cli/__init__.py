@@ -4,8 +4,9 @@ A command's module has ``HELP`` (one line), ``add_arguments(parser)`` and ``run(
 its top it imports the standard library and nothing slow: ``--help`` imports all of them to show their lines. What is
 needed to do the work is imported in ``run``.
 
-Every command has ``--home`` (``arguments.home``, a Path). An EdgeRuntimeError is told as ``error[code]: message`` on
-standard error, with exit status 1; wrong usage is 2, as argparse has it.
+Every command has ``--home`` (``arguments.home``, a Path); one with actions gives it to each of them (``add_home``). An
+EdgeRuntimeError is told as ``error[code]: message`` on standard error, with exit status 1, and what the system refuses
+without a class of ours as ``error[os-error]``; wrong usage is 2, as argparse has it.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def _run(name: str, arguments: list[str], home: Path | None) -> int:
         _main_parser(listing=False).error(f"unknown command {name!r}; {hint}")
     command = _module(name)
     parser = argparse.ArgumentParser(prog=f"edge-runtime {name}", description=command.HELP, allow_abbrev=False)
-    _add_home(parser)
+    add_home(parser)
     command.add_arguments(parser)
     parsed = parser.parse_args(arguments)
     parsed.home = parsed.home or home or default_home()
@@ -105,7 +106,7 @@ def _main_parser(*, listing: bool) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
-    _add_home(parser)
+    add_home(parser)
     if listing:
         width = max(map(len, COMMANDS)) + 2
         lines = [f"  {name:<{width}}{_module(name).HELP}" for name in COMMANDS]
@@ -113,10 +114,11 @@ def _main_parser(*, listing: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_home(parser: argparse.ArgumentParser) -> None:
+def add_home(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     parser.add_argument(
         "--home",
         type=Path,
+        default=default,
         help=f"where installed models and trusted keys live; otherwise $EDGE_RUNTIME_HOME, or {DEFAULT_HOME}",
     )
 

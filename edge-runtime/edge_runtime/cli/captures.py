@@ -7,22 +7,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_runtime.cli import add_home, printable
+
 if TYPE_CHECKING:
     from edge_runtime.capture.policy import Policy
 
 HELP = "keep some inputs for labelling, list and export them"
 
-_SETTINGS: dict[str, tuple[Callable[[str], object], str]] = {
-    "random": (float, "probability of every input (0.001)"),
-    "uncertain": (float, "probability of an input that the model is unsure of (0.5)"),
-    "drifting": (float, "probability of an input unlike those that the model was made with (0.5)"),
-    "measure": (str, "of uncertainty: entropy or margin (entropy)"),
-    "uncertain_above": (float, "quantile of the reference from which an input is uncertain (0.95)"),
-    "drifting_above": (float, "quantile of the reference from which an input is unlike it (0.99)"),
-    "hourly": (int, "inputs kept in an hour, at most (60)"),
-    "disk_bytes": (int, "bytes on the disk, at most (268435456)"),
-    "days": (float, "days after which an input is removed (30)"),
-    "near": (int, "bits by which two pictures' hashes may differ to count as one (2); -1: only equal inputs do"),
+_SETTINGS: dict[str, tuple[Callable[[str], object], str, str]] = {
+    "random": (float, "P", "probability of every input (0.001)"),
+    "uncertain": (float, "P", "probability of an input that the model is unsure of (0.5)"),
+    "drifting": (float, "P", "probability of an input unlike those that the model was made with (0.5)"),
+    "measure": (str, "NAME", "of uncertainty: entropy or margin (entropy)"),
+    "uncertain_above": (float, "Q", "quantile of the reference from which an input is uncertain (0.95)"),
+    "drifting_above": (float, "Q", "quantile of the reference from which an input is unlike it (0.99)"),
+    "hourly": (int, "N", "inputs kept in an hour, at most (60)"),
+    "disk_bytes": (int, "BYTES", "bytes on the disk, at most (256 MiB)"),
+    "days": (float, "DAYS", "days after which an input is removed (30)"),
+    "near": (int, "BITS", "by which two pictures' hashes may differ to count as one (2); -1: only equal inputs do"),
 }
 
 
@@ -31,17 +33,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="what is kept, and by which settings")
     on = actions.add_parser("on", help="switch capturing on; settings that are not given stay as they are")
-    for name, (kind, text) in _SETTINGS.items():
-        on.add_argument(f"--{name.replace('_', '-')}", type=kind, default=argparse.SUPPRESS, help=text)
+    for name, (kind, metavar, text) in _SETTINGS.items():
+        option = f"--{name.replace('_', '-')}"
+        on.add_argument(option, type=kind, metavar=metavar, default=argparse.SUPPRESS, help=text)
     actions.add_parser("off", help="switch capturing off; what is kept stays")
     actions.add_parser("gc", help="remove what is older than the settings allow")
     export = actions.add_parser("export", help="write what is kept into a folder")
-    export.add_argument("folder", type=Path)
-    export.add_argument("--format", choices=("dataset", "label-studio"), default="dataset")
+    export.add_argument("folder", type=Path, metavar="FOLDER", help="is made if need be, for its owner only")
+    export.add_argument(
+        "--format",
+        choices=("dataset", "label-studio"),
+        default="dataset",
+        help="for `compress` to train with (dataset), or tasks for people who label (label-studio)",
+    )
     export.add_argument("--replace", action="store_true", help="although an export is in that folder already")
     export.add_argument(
-        "--labels", type=Path, help="a JSON export of Label Studio: only what it labels, with its labels"
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="a JSON export of Label Studio: only what it labels, with its labels",
     )
+    for action in actions.choices.values():
+        add_home(action, argparse.SUPPRESS)  # absent, it leaves what stands before the action
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -92,42 +105,43 @@ def _gc(folder: Path, arguments: argparse.Namespace) -> int:
 
 def _list(folder: Path, arguments: argparse.Namespace) -> int:
     from edge_runtime.capture import items, policy
-    from edge_runtime.cli import printable
     from edge_runtime.errors import CaptureError
     from edge_runtime.watch.alarms import rfc3339
 
     settings = policy.load(folder / "settings.json")
-    size = count = 0
+    rows: list[tuple[str, ...]] = []
+    size = 0
     for _, path in items.names(folder):
-        count += 1
         size += path.stat().st_size
         try:
             sample, record = items.read(path)
         except CaptureError as error:
-            print(f"damaged  {printable(str(error))}")
+            rows.append((f"damaged  {error}",))
             continue
         known = record.prediction
-        said = "" if known is None else f"  {known.label or known.index} {known.confidence:.3f}"
-        reasons = ",".join(record.reasons)
+        said = "-" if known is None else f"{known.label or known.index} {known.confidence:.3f}"
         shape = "x".join(map(str, sample.shape))
-        print(
-            printable(
-                f"{rfc3339(record.time)}  {shape} {sample.dtype}{said}  {reasons}  p={record.propensity:.3g}  "
-                f"{record.version[:12]}"
-            )
-        )
+        chance = f"p={record.propensity:.3g}"
+        row = (f"{shape} {sample.dtype}", said, ",".join(record.reasons), chance, record.version[:12])
+        rows.append(tuple(map(printable, (rfc3339(record.time), *row))))
+    widths = [max(map(len, column)) for column in zip(*(row for row in rows if len(row) > 1), strict=True)]
+    for row in rows:
+        print("  ".join(map(str.ljust, row, widths)).rstrip() if len(row) > 1 else printable(row[0]))
     print(
-        f"{count} captures, {size / 1e6:.1f} of {settings.disk_bytes / 1e6:.0f} MB; capturing is "
+        f"{len(rows)} captures, {_size(size)} of {_size(settings.disk_bytes)}; capturing is "
         f"{'on' if settings.on else 'off'}: at most {settings.hourly} an hour, kept {settings.days:g} days"
     )
     return 0
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
 def _export(folder: Path, arguments: argparse.Namespace) -> int:
     import sys
 
     from edge_runtime.capture.export import export
-    from edge_runtime.cli import printable
 
     done = export(
         folder,

@@ -16,6 +16,9 @@ def run(arguments: argparse.Namespace) -> int:
     from edge_runtime.update.gc import gc
     from edge_runtime.update.home import Home
 
-    for id in gc(Home(arguments.home)):
+    gone = gc(Home(arguments.home))
+    for id in gone:
         print(f"removed {printable(id)}")
+    if not gone:
+        print("nothing to remove")
     return 0

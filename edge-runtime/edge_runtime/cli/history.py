@@ -9,6 +9,10 @@ HELP = "show what was installed, committed, refused and gone back from"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "What was refused is there too, if a trusted key had signed it: with anything else somebody could fill the "
+        "history, which forgets its oldest lines."
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 HELP = "install a bundle: check it, test it here, put it on trial"
@@ -32,19 +34,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ignore-expiry", action="store_true", help="although it has expired, or the clock cannot tell"
     )
-    parser.add_argument("--attempts", type=_count, help="starts of a server that the trial may take (3)")
-    parser.add_argument("--good", type=_count, help="inferences that must succeed in the trial (100)")
+    parser.add_argument("--attempts", type=_count, metavar="N", help="starts of a server that the trial may take (3)")
+    parser.add_argument("--good", type=_count, metavar="N", help="inferences that must succeed in the trial (100)")
     parser.add_argument("--window", type=_seconds, metavar="SECONDS", help="without a crash in the trial (600)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from edge_runtime.update.home import Home
     from edge_runtime.update.install import ALREADY, REPAIRED, install
+    from edge_runtime.update.recovery import read
     from edge_runtime.update.state import Policy
 
+    home = Home(arguments.home)
+    before = read(home).current
     waived = [code for option, codes in WAIVERS.items() if getattr(arguments, option) for code in codes]
     given = {name: value for name in ("attempts", "good", "window") if (value := getattr(arguments, name)) is not None}
-    done = install(Home(arguments.home), arguments.bundle, policy=Policy(**given), waived=waived)
+    try:
+        done = install(home, arguments.bundle, policy=Policy(**given), waived=waived)
+    except KeyboardInterrupt:
+        same = read(home).current == before
+        words = "the version that was current still is" if same else "it is installed all the same"
+        print(f"interrupted; {words}", file=sys.stderr)
+        raise
     words = {ALREADY: "already installed", REPAIRED: "repaired"}.get(done.result, "on trial")
     print(f"{done.name} {done.sequence} ({done.id[:12]}): {words}")
     for excuse in done.excused:
@@ -53,14 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+    with suppress(ValueError):
+        if (value := int(text)) >= 1:
+            return value
+    raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r:.40}")
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1e9:
-        raise argparse.ArgumentTypeError("must be a number of seconds")
-    return value
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) < 1e9:
+            return value
+    raise argparse.ArgumentTypeError(f"must be a number of seconds below 1e9, not {text!r:.40}")

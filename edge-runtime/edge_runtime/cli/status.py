@@ -26,8 +26,9 @@ def run(arguments: argparse.Namespace) -> int:
     for role in ("current", "previous", "good"):
         print(f"{role:<9} {_version(facts[role])}")
     if trial := facts["trial"]:
+        attempts = "attempt" if trial["attempts_left"] == 1 else "attempts"
         print(
-            f"{'trial':<9} {trial['attempts_left']} attempts left, {trial['good']} of {trial['good_needed']} good "
+            f"{'trial':<9} {trial['attempts_left']} {attempts} left, {trial['good']} of {trial['good_needed']} good "
             f"inferences, {trial['failed']} failed, window {trial['window']:g} s"
         )
     print(f"{'floor':<9} {facts['floor']}")
@@ -44,5 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _version(facts: dict[str, Any] | None) -> str:
     if facts is None:
         return "-"
+    if facts["name"] is None:
+        return f"damaged ({facts['id'][:12]})"
     size = "" if facts["flash"] is None else f", {facts['flash'] / 1e6:.2f} MB"
     return f"{facts['name']} {facts['sequence']} ({facts['id'][:12]}){size}"

@@ -31,6 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
         files = home.key_files().values()
         for problem in (found for found in files if isinstance(found, KeyFileError)):
             print(f"not used: {printable(str(problem))}", file=sys.stderr)
-        for key in home.trusted_keys():
+        keys = home.trusted_keys()
+        for key in keys:
             print(key)
+        if not keys:
+            print(f"{home.root}: no key is trusted; name a public key's file to trust it", file=sys.stderr)
     return 0

@@ -31,7 +31,8 @@ ORIENTATION = 0x0112
 
 
 def make(contents: Contents) -> Prepare:
-    """Prepares pictures: a file's bytes, or pixels (C, H, W) as an array, a nested list or the bytes of a ``.npy``."""
+    """Prepares pictures: a file's bytes, or pixels (C, H, W) as an array, a nested list, that list's JSON in bytes, or
+    the bytes of a ``.npy``."""
     manifest, wanted = contents.manifest, contents.manifest.inputs[0]
     (height, width), channels = manifest.preprocess["size"], manifest.preprocess["channels"]
     sizes = (channels, height, width)
@@ -44,7 +45,7 @@ def make(contents: Contents) -> Prepare:
     def prepare(item: Any) -> np.ndarray:
         if isinstance(item, str):
             raise InputError("this model takes pictures: give the bytes of a file, or pixels as a nested list")
-        if isinstance(item, (bytes, bytearray, memoryview)) and bytes(item[:6]) != tensor.NPY:
+        if isinstance(item, (bytes, bytearray, memoryview)) and not bytes(item[:6]).startswith((tensor.NPY, b"[")):
             pixels = decode(bytes(item), size=(height, width), channels=channels)
             return pixels[None].astype(wanted.dtype, copy=False)
         return tensor.sample(item, wanted)

@@ -15,6 +15,7 @@ from typing import Any
 
 from edge_runtime.errors import EdgeRuntimeError
 from edge_runtime.serve.core import Service
+from edge_runtime.serve.sparing import Sparing
 from edge_runtime.update import trial
 from edge_runtime.update.home import Home
 from edge_runtime.update.recovery import read
@@ -35,6 +36,7 @@ class Installed:
         self.service = service
         self._opener = opener
         self._busy = asyncio.Lock()
+        self._troubles = Sparing(log)
         self._begun: asyncio.Future[Any] | None = None
         """What `begin` gives out to be loaded, while that is not settled."""
 
@@ -92,9 +94,9 @@ class Installed:
                 if current is not None and current.id != self.service.id:
                     await self.load()
             except (EdgeRuntimeError, OSError) as error:
-                log.warning(str(error), extra={"code": getattr(error, "code", "os-error")})
+                self._troubles.error(str(error), getattr(error, "code", "os-error"))
             except Exception as error:
-                log.exception("the home could not be followed: %r", error, extra={"code": "internal"})
+                self._troubles.error(f"the home could not be followed: {error!r}", "internal", exc_info=True)
 
     async def report(self, *, stopped: bool = False) -> None:
         """Tell the home how the version that serves has been doing since the last report.

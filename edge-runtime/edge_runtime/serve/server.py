@@ -132,6 +132,7 @@ class _Life:
         self._sweep = sweep
         self._status = 0
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._held = contextlib.ExitStack()
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -157,10 +158,13 @@ class _Life:
         if self.installed:
             with contextlib.suppress(EdgeRuntimeError, OSError):
                 await self.installed.report(stopped=True)
+        self._held.close()
         await self.service.close()
 
     async def _begin(self) -> None:
         try:
+            if self.installed:
+                await asyncio.to_thread(self._held.enter_context, self.installed.home.serving())
             version = await self._load()
         except Exception as error:
             # Nothing to serve: end, and let whoever supervises this start it again, which counts against a trial.

@@ -169,8 +169,9 @@ def check_space(manifest: Manifest, folder: Path) -> None:
     free = disk.f_bavail * block
     if free < needed:
         raise SpaceError(
-            f"{folder}: {needed / 1e6:.1f} MB are needed and {free / 1e6:.1f} MB free; free some space, for example "
-            "with `edge-runtime gc`"
+            f"{folder}: {needed / 1e6:.1f} MB are needed and {free / 1e6:.1f} MB free; {limits.SPARE_BYTES / 1e6:.1f} "
+            "MB of them are a reserve, and versions that nothing needs are gone already: free some space on this file "
+            "system"
         )
     entries = (limits.PATH_DEPTH + 1) * (len(sizes) + 1)
     if disk.f_files and disk.f_favail < entries:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_runtime.errors import HomeError, NothingInstalledError
+from edge_runtime.errors import HomeError
 from edge_runtime.update import clock, durable, history
 from edge_runtime.update.home import Home
 from edge_runtime.update.recovery import recover
@@ -19,8 +19,7 @@ from edge_runtime.update.state import State
 
 def gc(home: Home, *, now: clock.Wall = time.time) -> list[str]:
     """Remove them. Returns their ids. Raises HomeBusyError while an install is going on, HomeError for what stays."""
-    if not home.root.is_dir():
-        raise NothingInstalledError(f"{home.root}: nothing is installed here")
+    home.expect()
     home.make()
     with home.installing(), home.locked():
         found = recover(home, now())

@@ -7,6 +7,7 @@ state.json           which is which, and how a trial is going (``state``); the l
 history.jsonl        what happened
 keys/*.pub           whose bundles are installed
 lock, install.lock   held for a short change of the state, and for a whole install
+serve.lock           held by a server for its whole life
 """
 
 from __future__ import annotations
@@ -25,7 +26,15 @@ from typing import TYPE_CHECKING
 from edge_runtime import limits
 from edge_runtime.bundle import contents
 from edge_runtime.bundle.contents import Contents
-from edge_runtime.errors import BundleError, HomeBusyError, HomeError, KeyFileError
+from edge_runtime.errors import (
+    BundleError,
+    HomeBusyError,
+    HomeError,
+    HomeServedError,
+    KeyFileError,
+    NothingInstalledError,
+    UpdateError,
+)
 from edge_runtime.update import durable
 from edge_runtime.update.state import ID
 
@@ -37,6 +46,8 @@ LINKS = ("previous", "good", "current")
 
 OTHERS_MAY_WRITE = 0o002
 POLL_SECONDS = 0.02
+ADVICE = {errno.ENOENT: "put this folder back, or install again", errno.ELOOP: "remove this link"}
+"""When a lock's file cannot be opened."""
 LOCK_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -49,21 +60,19 @@ class Home:
         self.state = self.root / "state.json"
 
     def make(self) -> None:
-        """Make the folders that are missing. Raises HomeError when others could put their own versions in."""
+        """Make the folders that are missing. Raises HomeError for what ``check`` refuses."""
         try:
             self.check()
             for folder in (self.versions, self.staging, self.keys):
                 durable.make_folders(folder)
             self.check()
-            facts = [folder.stat() for folder in (self.root, self.versions, self.staging, self.keys)]
+            devices = {folder.stat().st_dev for folder in (self.versions, self.staging)}
         except OSError as error:
             raise HomeError(
                 f"{self.root}: cannot be made or used: {error.strerror}; choose another folder with --home, "
                 "or become its owner"
             ) from error
-        if any(fact.st_mode & OTHERS_MAY_WRITE for fact in facts):
-            raise HomeError(f"{self.root}: every user may write here; take that away with `chmod -R o-w {self.root}`")
-        if len({fact.st_dev for fact in facts[1:3]}) > 1:
+        if len(devices) > 1:
             raise HomeError(
                 f"{self.root}: staging and versions are on two file systems, between which nothing can be renamed; "
                 "mount none of them by itself"
@@ -73,7 +82,7 @@ class Home:
         """Raises HomeError unless the home, as far as it is there, is this user's own, and no folder of it a link.
 
         What another user, root included, makes here the owner could not change or remove; and what is removed behind a
-        link is somebody else's.
+        link is somebody else's. Where every user may write, every user may put versions in.
         """
         user = os.geteuid()
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -83,6 +92,7 @@ class Home:
             if facts.st_uid != user:
                 owner = _user(facts.st_uid)
                 raise HomeError(f"{self.root}: belongs to {owner}, and this is {_user(user)}; run it as {owner}")
+            self._not_open(facts)
         for folder in (self.versions, self.staging, self.keys):
             with suppress(FileNotFoundError, NotADirectoryError):
                 facts = folder.lstat()
@@ -93,6 +103,19 @@ class Home:
                         f"{folder}: belongs to {_user(facts.st_uid)}; give it back with "
                         f"`chown -R {_user(user)} {self.root}`"
                     )
+                self._not_open(facts)
+
+    def _not_open(self, facts: os.stat_result) -> None:
+        if facts.st_mode & OTHERS_MAY_WRITE:
+            raise HomeError(f"{self.root}: every user may write here; take that away with `chmod -R o-w {self.root}`")
+
+    def expect(self) -> None:
+        """Raises NothingInstalledError where there is no such folder."""
+        if not self.root.is_dir():
+            raise self.nothing()
+
+    def nothing(self) -> NothingInstalledError:
+        return NothingInstalledError(f"{self.root}: nothing is installed here; use `edge-runtime install`")
 
     def staged(self) -> list[Path]:
         """What lies in ``staging``; nothing where that is no folder, but a link to one. Raises OSError."""
@@ -155,7 +178,24 @@ class Home:
         return self._lock("install.lock", 0, "is installing or removing versions here; try again when it has ended")
 
     @contextmanager
-    def _lock(self, name: str, seconds: float, what: str) -> Iterator[None]:
+    def serving(self) -> Iterator[None]:
+        """While a server follows this home, from before its first version until its last report; waits for one that is
+        stopping. With two, each start of one would count against what the other serves.
+
+        A server that can write nothing here counts nothing, and needs no leave. Raises NothingInstalledError,
+        HomeServedError, and HomeError for what ``check`` refuses.
+        """
+        self.expect()
+        if not os.access(self.root, os.W_OK):
+            yield
+            return
+        self.check()
+        what = "serves what is installed here; stop it first, or serve another --home"
+        with self._lock("serve.lock", limits.SERVING_SECONDS, what, HomeServedError):
+            yield
+
+    @contextmanager
+    def _lock(self, name: str, seconds: float, what: str, busy: type[UpdateError] = HomeBusyError) -> Iterator[None]:
         handle = _open_lock(self.root / name)
         if handle is None:  # nobody can change anything here
             yield
@@ -164,7 +204,7 @@ class Home:
             give_up = time.monotonic() + seconds
             while not _try_lock(handle):
                 if time.monotonic() >= give_up:
-                    raise HomeBusyError(f"{self.root}: another process {what}")
+                    raise busy(f"{self.root}: another process {what}")
                 time.sleep(POLL_SECONDS)
             yield
         finally:
@@ -184,7 +224,8 @@ def _open_lock(path: Path) -> int | None:
         return os.open(path, LOCK_FLAGS | os.O_CREAT, 0o644)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
-            raise HomeError(f"{path}: cannot be opened: {error.strerror}; become the owner of this folder") from error
+            advice = ADVICE.get(error.errno, "become the owner of this folder")
+            raise HomeError(f"{path}: cannot be opened: {error.strerror}; {advice}") from error
     try:
         return os.open(path, LOCK_FLAGS)
     except FileNotFoundError:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -23,12 +23,20 @@ from edge_runtime import machine
 from edge_runtime.bundle import contents
 from edge_runtime.bundle.contents import Contents
 from edge_runtime.bundle.manifest import Manifest
-from edge_runtime.errors import BundleError, EdgeRuntimeError, SelfTestError, SpaceError, UpdateError
+from edge_runtime.errors import (
+    BundleError,
+    EdgeRuntimeError,
+    SelfTestError,
+    SignatureError,
+    SpaceError,
+    UnknownKeyError,
+    UpdateError,
+)
 from edge_runtime.update import checks, clock, durable, gc, history, rollback, selftest
 from edge_runtime.update.home import Home
 from edge_runtime.update.recovery import is_full, recover
 from edge_runtime.update.selftest import SelfTest
-from edge_runtime.update.state import CHECKS, Policy, State, Trial
+from edge_runtime.update.state import CHECKS, Policy, State
 from edge_runtime.update.trial import FAILED_SHARE
 
 ON_TRIAL, ALREADY, REPAIRED = "on-trial", "already-installed", "repaired"
@@ -86,40 +94,58 @@ def _install(
         before = recover(home, now())
         gc.clear_staging(home)
         gc.collect(home, before, now())
-    manifest, id, version = _check(home, path, before, now(), waived)
+    manifest, id, version = _check(home, path, before, now, waived)
     if version and id == before.current:
         return Outcome(ALREADY, id, manifest.name, manifest.sequence)
     if version is None:
-        version = _place(home, _stage(home, path, id), id)
+        with _noted(home, id, now):
+            staged = _stage(home, path, id)
+        version = _place(home, staged, id)
     if id == before.current:
         history.note(home.root, now(), "repaired", id=id)
         return Outcome(REPAIRED, id, manifest.name, manifest.sequence)
     excused = _test(home, version, before, tester, now)
-    _switch(home, version, excused, policy, now, waived)
+    with _noted(home, id, now):
+        _switch(home, version, excused, policy, now, waived)
     return Outcome(ON_TRIAL, id, manifest.name, manifest.sequence, tuple(excused.values()))
 
 
 def _check(
-    home: Home, path: Path, before: State, now: float, waived: Collection[str]
+    home: Home, path: Path, before: State, now: clock.Wall, waived: Collection[str]
 ) -> tuple[Manifest, str, Contents | None]:
-    """The manifest, the version's id, and the version itself where it is here already, undamaged."""
+    """The manifest, the version's id, and the version itself where it is here already, undamaged.
+
+    A bundle that nobody trusted has signed is refused without a line in the history: whoever can hand this device files
+    could fill it with them, until it has forgotten what it is kept for.
+    """
     from edge_runtime.bundle.archive import read_signed_manifest
 
-    manifest, content = read_signed_manifest(path, home.trusted_keys())
+    try:
+        manifest, content = read_signed_manifest(path, home.trusted_keys())
+    except SignatureError as error:
+        where = f" --home {home.root}" if isinstance(error, UnknownKeyError) else ""
+        raise type(error)(f"{path}: {error}{where}") from None
     id = hashlib.sha256(content).hexdigest()
     version = home.intact(id)
-    try:
+    with _noted(home, id, now):
         if id != before.current:
             checks.check_target(manifest, machine.detect())
             checks.check_engine(manifest)
             checks.check_sequence(manifest, id, before, _manifest(home, before.current), waived)
-            checks.check_expiry(manifest, now, waived)
+            checks.check_expiry(manifest, now(), waived)
         if version is None:
             checks.check_space(manifest, home.staging)
-    except EdgeRuntimeError as error:
-        history.note(home.root, now, "refused", id=id, code=error.code, reason=str(error))
-        raise
     return manifest, id, version
+
+
+@contextmanager
+def _noted(home: Home, id: str, now: clock.Wall) -> Iterator[None]:
+    """Write into the history for what the version is refused here."""
+    try:
+        yield
+    except EdgeRuntimeError as error:
+        history.note(home.root, now(), "refused", id=id, code=error.code, reason=str(error))
+        raise
 
 
 def _stage(home: Home, path: Path, id: str) -> Path:
@@ -200,7 +226,7 @@ def _switch(
             found,
             current=version.id,
             previous=back,
-            trial=Trial(policy.attempts, policy.good, policy.window, _judged(version.manifest, found, excused)),
+            trial=policy.trial(_judged(version.manifest, found, excused)),
             bad={id: reason for id, reason in found.bad.items() if id != version.id},
         )
         rollback.write(home, after)

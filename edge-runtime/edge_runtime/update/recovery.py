@@ -19,7 +19,7 @@ from edge_runtime.bundle import contents
 from edge_runtime.errors import BundleError
 from edge_runtime.update import durable, history, state
 from edge_runtime.update.home import LINKS, Home
-from edge_runtime.update.state import ID, Policy, State, Trial
+from edge_runtime.update.state import ID, Policy, State
 from edge_runtime.words import short
 
 DAMAGED = "state.damaged.json"
@@ -80,7 +80,11 @@ def _from_links(home: Home) -> State:
                     raised(name, event["floor"])
                 else:  # of before there was one for each name
                     floor = max(floor, event["floor"])
-            if isinstance(id, str) and isinstance(reason, str) and ID.fullmatch(id):
+            if not isinstance(id, str) or not ID.fullmatch(id):
+                continue
+            if event["event"] in ("installed", "committed"):  # it was given another chance
+                bad.pop(id, None)
+            elif isinstance(reason, str):
                 bad[id] = short(reason, limits.REASON_LENGTH)
     with suppress(BundleError, OSError):
         if good is not None and (to := (manifest := contents.load(home.versions / good).manifest).raise_floor):
@@ -90,8 +94,7 @@ def _from_links(home: Home) -> State:
         bad = {id: reason for id, reason in bad.items() if id != current}
     made = State(current, previous if previous != current else None, good, floor=floor, bad=bad, floors=floors)
     if current is not None and current != good:
-        policy = Policy()
-        made = replace(made, trial=Trial(policy.attempts, policy.good, policy.window))
+        made = replace(made, trial=Policy().trial())
     return made
 
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from edge_runtime import limits
 from edge_runtime.bundle.contents import Contents
-from edge_runtime.errors import NothingInstalledError, NoWayBackError
+from edge_runtime.errors import NoWayBackError
 from edge_runtime.update import clock, durable, history, state
 from edge_runtime.update.home import Home
 from edge_runtime.update.recovery import follow, recover
-from edge_runtime.update.state import State
+from edge_runtime.update.state import Policy, State
 from edge_runtime.words import short
 
 
@@ -23,13 +23,12 @@ def rollback(home: Home, reason: str = "by hand", *, now: clock.Wall = time.time
     Raises NothingInstalledError, HomeError, or NoWayBackError when there is no version to go back to or the floor
     forbids it; then nothing has changed.
     """
-    if not home.root.is_dir():
-        raise NothingInstalledError(f"{home.root}: nothing is installed here")
+    home.expect()
     home.check()
     with home.locked():
         found = recover(home, now())
         if found.current is None:
-            raise NothingInstalledError(f"{home.root}: nothing is installed here")
+            raise home.nothing()
         target = way_back(home, found)
         go_back(home, found, target, reason, now=now())
         return target
@@ -57,14 +56,18 @@ def way_back(home: Home, found: State) -> Contents:
 def go_back(
     home: Home, found: State, target: Contents, reason: str, *, now: float, event: str = "rolled-back", bad: bool = True
 ) -> State:
-    """Make ``target`` current. ``bad``: mark the version left behind, so that it is not installed again."""
+    """Make ``target`` current. ``bad``: mark the version left behind, so that it is not installed again.
+
+    What a trial goes back to was committed, and is done with trials, unless it was on trial itself when the other came.
+    """
     left = found.current
+    proven = found.trial is None or target.id == found.good
     after = replace(
         found,
         current=target.id,
         previous=None,
-        good=target.id if found.good in (None, left) else found.good,
-        trial=None,
+        good=found.good if found.good not in (None, left) else target.id if proven else None,
+        trial=None if proven else Policy().trial(),
         bad=marked(found.bad, left, reason) if bad and left else found.bad,
     )
     write(home, after)

@@ -60,8 +60,13 @@ def run(version: Contents, *, timed: bool, seconds: float = limits.SELF_TEST_SEC
     try:
         told, words = _listen(process, time.monotonic() + seconds)
         process.wait(limits.LOCK_SECONDS)
-    except (TimeoutError, subprocess.TimeoutExpired):
+    except TimeoutError:
         raise SelfTestError(f"its self-test took longer than {seconds:g} s; make a smaller model") from None
+    except subprocess.TimeoutExpired:
+        raise SelfTestError(
+            f"its self-test closed its output and did not end within {limits.LOCK_SECONDS:g} s; try it where it was "
+            "made"
+        ) from None
     except OverflowError:
         raise SelfTestError(
             f"its self-test printed more than {limits.SELF_TEST_OUTPUT} bytes; try it where it was made"
@@ -69,7 +74,7 @@ def run(version: Contents, *, timed: bool, seconds: float = limits.SELF_TEST_SEC
     finally:
         _end(process)
     if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
+        name = _signal(-process.returncode)
         hint = ", most likely for want of memory" if name == "SIGKILL" else ""
         raise SelfTestError(
             f"its self-test was ended by {name}{hint}; the model and this device's {version.manifest.runtime} do not "
@@ -93,6 +98,13 @@ def failed_checks(golden: dict[str, Any], result: SelfTest) -> dict[str, str]:
     if golden["memory"] is not None and result.memory > golden["memory"]:
         failed["memory"] = f"it takes {result.memory / 1e6:.1f} MB, where {golden['memory'] / 1e6:.1f} MB are allowed"
     return failed
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals, most of which have no name
+        return f"signal {number}"
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -39,6 +39,10 @@ class Policy:
     good: int = 100
     window: float = 600.0
 
+    def trial(self, judged: tuple[str, ...] = CHECKS) -> Trial:
+        """One that has just begun."""
+        return Trial(self.attempts, self.good, self.window, judged)
+
 
 @dataclass(frozen=True)
 class Trial:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edge_runtime.bundle import contents, flash
-from edge_runtime.errors import EdgeRuntimeError, HomeError, KeyFileError, NothingInstalledError
+from edge_runtime.errors import EdgeRuntimeError, HomeError, KeyFileError
 from edge_runtime.update.home import LINKS, Home
 from edge_runtime.update.recovery import read
 
@@ -20,8 +20,7 @@ def status(home: Home) -> dict[str, Any]:
 
     Files are not hashed; a server does so at every start. Raises NothingInstalledError where there is no such folder.
     """
-    if not home.root.is_dir():
-        raise NothingInstalledError(f"{home.root}: nothing is installed here; use `edge-runtime install`")
+    home.expect()
     found = read(home)
     problems = []
     try:
@@ -57,7 +56,7 @@ def status(home: Home) -> dict[str, Any]:
         "versions": names,
         "keys": keys,
         "free": disk.f_bavail * disk.f_frsize,
-        "problems": problems,
+        "problems": list(dict.fromkeys(problems)),  # one version may have several roles
     }
 
 

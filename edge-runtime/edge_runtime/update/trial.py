@@ -43,8 +43,7 @@ def begin(
     ``serving``: the id of what the caller serves already. None is the answer while that is current: there is nothing
     to load, and nothing is counted. Raises NothingInstalledError, HomeError, HomeBusyError.
     """
-    if not home.root.is_dir():
-        raise NothingInstalledError(f"{home.root}: nothing is installed here; use `edge-runtime install`")
+    home.expect()
     with home.locked():
         try:
             return _begin(home, serving, now(), uptime())
@@ -109,7 +108,7 @@ def fail(home: Home, found: State, reason: str, now: float) -> str:
 def _begin(home: Home, serving: str | None, now: float, running: clock.Uptime) -> Contents | None:
     found = recover(home, now)
     if found.current is None:
-        raise NothingInstalledError(f"{home.root}: nothing is installed here; use `edge-runtime install`")
+        raise home.nothing()
     if found.current == serving:
         return None
     if found.trial and found.trial.attempts_left <= 0:

@@ -46,10 +46,11 @@ class Alarm:
     ended: float | None = None
 
     def __str__(self) -> str:
+        name = self.detector if self.part == self.detector else f"{self.detector} ({self.part})"
         over = f"; over since {rfc3339(self.ended)}" if self.ended is not None else ""
         first, second = self.windows
         return (
-            f"{self.what}: {self.detector} ({self.part}) is {self.statistic:.4g}, above {self.threshold:.4g}, "
+            f"{self.what}: {name} is {self.statistic:.4g}, above {self.threshold:.4g}, "
             f"in {first} and {second}, compared with {self.reference}; model version {self.version}{over}"
         )
 

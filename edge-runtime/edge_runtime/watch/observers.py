@@ -33,35 +33,42 @@ log = logging.getLogger("edge_runtime.watch")
 
 
 class Observers:
-    """``observe`` before ``serve`` does nothing. ``monitor`` and ``captures`` are None until then."""
+    """``observe`` before ``serve`` does nothing. ``monitor`` and ``captures`` are None until then.
+
+    A ``version`` is whatever the server calls what answers, such as a sequence number. Another model may have the same,
+    so monitor and captures are told the bundle's hash too: they never judge by one bundle what waits since another."""
 
     def __init__(self, home: Path, *, window: int = WINDOW, spacing: float = 0.0) -> None:
         self._home, self._window, self._spacing = Path(home), window, spacing
         self.monitor: Monitor | None = None
         self.captures: Captures | None = None
+        self._serving = "", ""  # what the server calls it, and what the monitor and the captures do
 
     def serve(self, contents: Contents, version: str) -> None:
         """Watch this version from now on. A damaged reference is logged, and then nothing is compared with it: a model
         that works must serve."""
         reference, labels = _reference(contents), contents.manifest.labels
+        name = f"{contents.manifest.sequence} ({contents.id[:12]})"
         if self.monitor is None:
-            options = {"version": version, "window": self._window, "spacing": self._spacing}
+            options = {"version": name, "window": self._window, "spacing": self._spacing}
             self.monitor = Monitor(reference, self._home / "watch", **options)
             folder = self._home / "captures"
-            self.captures = Captures(reference, folder, version=version, id=contents.id, labels=labels)
+            self.captures = Captures(reference, folder, version=name, id=contents.id, labels=labels)
         else:
-            self.monitor.switch(reference, version)
-            self.captures.switch(reference, version, labels, contents.id)
+            self.monitor.switch(reference, name)
+            self.captures.switch(reference, name, labels, contents.id)
+        self._serving = version, name
 
     def observe(self, inputs: np.ndarray, outputs: np.ndarray, seconds: float, version: str) -> None:
         if self.monitor is not None:
-            self.monitor.observe(inputs, outputs, seconds, version)
-            self.captures.observe(inputs, outputs, seconds, version)
+            name = self._named(version)
+            self.monitor.observe(inputs, outputs, seconds, name)
+            self.captures.observe(inputs, outputs, seconds, name)
 
     def labelled(self, wrong: Sequence[bool], version: str) -> None:
         """Whether this version was wrong, for samples whose true label has become known."""
         if self.monitor is not None:
-            self.monitor.labelled(wrong, version)
+            self.monitor.labelled(wrong, self._named(version))
 
     def metrics(self) -> list[Sample]:
         seers = [] if self.monitor is None else [self.monitor, self.captures]
@@ -75,6 +82,10 @@ class Observers:
             "alarms": [_told(alarm) for alarm in self.monitor.alarms()],
             "notes": [*self.monitor.notes, *self.captures.notes],
         }
+
+    def _named(self, version: str) -> str:
+        known, name = self._serving
+        return name if version == known else version
 
     def close(self) -> None:
         if self.monitor is not None:

@@ -105,6 +105,11 @@ def test_keys_come_out_of_their_files_as_they_went_in(tmp_path):
     assert new("ci-2026")[0] != private
 
 
+def test_a_file_that_was_edited_on_windows_holds_the_same_key(tmp_path):
+    (tmp_path / "k.pub").write_bytes(KEY.public.line().replace("\n", "\r\n").encode())
+    assert load_public(tmp_path / "k.pub") == KEY.public
+
+
 def test_a_private_key_is_never_shown():
     assert "number 1" not in repr(KEY) and "number 1" not in str(KEY)
 

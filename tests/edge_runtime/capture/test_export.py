@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import random
 import time
 from xml.etree import ElementTree
@@ -97,6 +98,21 @@ def test_records_go_along(folder, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "out" / "captures.jsonl").read_text().splitlines()]
     assert len(lines) > 30
     assert all(line["weight"] == pytest.approx(1 / line["propensity"]) and line["version"] == "7" for line in lines)
+
+
+@pytest.mark.parametrize("form", ["dataset", "label-studio"])
+def test_what_is_exported_is_for_its_owner_only(folder, tmp_path, form):
+    """Clients' inputs are as private there as they are in the store."""
+    before = os.umask(0o022)
+    try:
+        (tmp_path / "there").mkdir()
+        for target in (tmp_path / "new" / "out", tmp_path / "there"):
+            done = export(folder, target, form)
+            assert {path.stat().st_mode & 0o777 for path in done.files} == {0o600}
+        assert (tmp_path / "new" / "out").stat().st_mode & 0o777 == 0o700
+        assert (tmp_path / "there").stat().st_mode & 0o777 == 0o755  # whose it is has decided
+    finally:
+        assert os.umask(before) == 0o022
 
 
 def test_damaged_and_foreign_files_are_left_out_and_named(folder, tmp_path):

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.capture import items, policy, store
+from edge_runtime.capture.index import read_weights
 from edge_runtime.capture.policy import Policy
 from edge_runtime.capture.store import Captures
 
@@ -209,6 +210,23 @@ def test_the_same_input_is_stored_once_and_weighs_for_all(capture, inputs):
     assert list(again.index.weights.values()) == [weight]
 
 
+@pytest.mark.parametrize(("damaged", "weight"), [(False, 4), (True, 2)])
+def test_after_a_crash_an_input_still_weighs_for_itself(capture, inputs, damaged, weight):
+    picture = inputs(1, 1)
+    captures = capture(random=0.5, of=None)
+    captures._draw = lambda: 0.0
+    feed(captures, picture)  # and the weights are never written
+    ((name, path),) = items.names(captures.folder)
+    if damaged:
+        path.write_bytes(b"")
+    again = capture(of=None)
+    again._draw = lambda: 0.0
+    feed(again, picture)
+    again.flush()
+    assert read_weights(again.folder) == {name.exact: weight}
+    assert again.worker.failed == 0
+
+
 def test_a_picture_with_a_little_noise_counts_as_the_one_before(capture, inputs):
     random_ = np.random.default_rng(0)
     pictures, logits = inputs(30, 1)
@@ -232,6 +250,17 @@ def test_what_is_too_old_is_removed(capture, inputs):
     feed(captures, inputs(3, 3))
     assert len(captures.index) == 6
     assert min(record.time for _, record in kept(captures)) > 500_000 * HOUR
+
+
+def test_captures_of_a_clock_that_was_ahead_stay_and_use_up_no_other_hour(capture, inputs):
+    clock = Clock(500_000 * HOUR + 365 * 24 * HOUR)
+    captures = capture(random=1, hourly=5, days=1, near=-1, clock=clock, of=None)
+    captures._draw = lambda: 0.0
+    feed(captures, inputs(200, 1))
+    assert captures.counts["kept"] == 5
+    clock.now = 500_000 * HOUR
+    feed(captures, inputs(200, 2))
+    assert captures.counts["kept"] == len(kept(captures)) == 10
 
 
 def test_a_full_disk_stops_it_and_says_so_and_it_goes_on_later(capture, inputs, monkeypatch):

@@ -34,7 +34,7 @@ def keep(home, count=12):
 
 def test_on_capture_list_export_off(captures, tmp_path):
     home = tmp_path / "home"
-    assert captures("list")[1] == ("0 captures, 0.0 of 268 MB; capturing is off: at most 60 an hour, kept 30 days\n")
+    assert captures("list")[1] == "0 captures, 0.0 kB of 268.4 MB; capturing is off: at most 60 an hour, kept 30 days\n"
     assert captures("on", "--random", "1", "--hourly", "1000", "--near", "-1")[0] == 0
     keep(home)
     status, out, _ = captures("list")
@@ -42,7 +42,8 @@ def test_on_capture_list_export_off(captures, tmp_path):
     assert status == 0 and len(lines) == 13
     assert "1x16x16 uint8" in lines[0] and "random" in lines[0] and "p=1" in lines[0]
     assert "\x1b" not in out
-    assert lines[-1].startswith("12 captures, 0.0 of 268 MB; capturing is on: at most 1000 an hour")
+    assert lines[-1].startswith("12 captures, ")
+    assert " kB of 268.4 MB; capturing is on: at most 1000 an hour" in lines[-1]
     status, out, _ = captures("export", tmp_path / "tasks", "--format", "label-studio")
     assert status == 0 and out.startswith("12 captures: ") and (tmp_path / "tasks" / "tasks.json").is_file()
     assert captures("export", tmp_path / "data")[0] == 0 and (tmp_path / "data" / "captures.npz").is_file()
@@ -136,3 +137,35 @@ def test_a_damaged_file_is_named_in_the_list(captures, tmp_path):
 def test_without_an_action_the_usage_is_shown(captures):
     status, _, errors = captures()
     assert status == 2 and "ACTION" in errors
+
+
+def test_the_columns_of_the_list_line_up_and_its_sizes_are_readable(captures, tmp_path):
+    captures("on", "--random", "1", "--near", "-1", "--disk-bytes", "400000")
+    random = np.random.default_rng(1)
+    with Captures(None, tmp_path / "home" / "captures", version="7", labels=("coat", "a longer name")) as store:
+        for side, logits in ((8, [[1, 0]]), (16, [[0, 1]]), (160, [[0]])):
+            store.observe(random.integers(0, 256, (1, 1, side, side), np.uint8), np.float32(logits), 0.001, "7")
+        store.flush()
+    *rows, last = captures("list")[1].splitlines()
+    assert len({row.index("random  p=1") for row in rows}) == 1
+    assert sum("  -  " in row for row in rows) == 1  # no classifier's answer, and its column is there all the same
+    size = sum(path.stat().st_size for path in (tmp_path / "home" / "captures").glob("*.npz"))
+    assert last.startswith(f"3 captures, {size / 1e3:.1f} kB of 400.0 kB;")
+
+
+def test_home_may_stand_behind_the_action_too(captures, tmp_path):
+    other = tmp_path / "other"
+    assert captures("on", "--random", "1", "--near", "-1", "--home", other)[0] == 0
+    keep(other, 2)
+    assert captures("list", "--home", other)[1].splitlines()[-1].startswith("2 captures")
+    assert captures("--home", other, "list")[1].splitlines()[-1].startswith("2 captures")
+    assert captures("list")[1].startswith("0 captures")
+    assert captures("export", tmp_path / "data", "--home", other)[0] == 0
+    assert captures("gc", "--home", other)[1] == "removed 0\n"
+    assert captures("off", "--home", other)[0] == 0 and not (tmp_path / "home").exists()
+
+
+def test_help_names_what_an_option_takes(captures):
+    help = captures("on", "--help")[1]
+    assert "--uncertain-above Q" in help and "--disk-bytes BYTES" in help and "(256 MiB)" in help
+    assert "--labels FILE" in captures("export", "--help")[1]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from bundles import KEY, LABELS, make_bundle
 from PIL import Image
 
 from edge_runtime import cli, limits
+from edge_runtime.bundle import archive
 
 
 @pytest.fixture
@@ -91,6 +94,26 @@ def test_lines_of_standard_input_are_paths_or_json(folder: Path, capsys, monkeyp
     ]  # fmt: skip
     assert answers[1]["confidence"] == answers[2]["confidence"]
     assert ["error" in answer for answer in answers] == [False, False, False, True, True, True, True]
+
+
+def test_a_file_of_json_is_what_a_line_of_it_is(folder: Path, capsys):
+    pixels = np.array(Image.open("one.png").convert("L").resize((28, 28), Image.Resampling.BILINEAR))
+    Path("pixels.json").write_text(json.dumps([pixels.tolist()]))
+    assert cli.main(["predict", "m.edge", "one.png", "pixels.json"]) == 0
+    picture, numbers = (line.split("\t")[1:] for line in capsys.readouterr().out.splitlines())
+    assert picture == numbers
+
+
+def test_a_temporary_folder_that_is_full_is_said_with_what_to_do(folder: Path, capsys, monkeypatch):
+    def full(path, blocks):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(archive, "_store", full)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "home"))
+    assert cli.main(["predict", "m.edge", "one.png"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"error[no-space]: m.edge: there is no room to unpack it in {folder / 'home'} (No space")
+    assert "TMPDIR" in told and [path.name for path in (folder / "home").iterdir()] == ["keys"]
 
 
 def test_a_line_too_long_is_refused_and_the_next_one_answered(folder: Path, capsys, monkeypatch):

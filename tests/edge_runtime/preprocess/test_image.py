@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import time
 import zlib
@@ -188,14 +189,15 @@ def test_raw_pixels_are_taken_as_they_are(tmp_path: Path):
     pixels = np.arange(784, dtype=np.uint8).reshape(1, 28, 28)
     stream = io.BytesIO()
     np.save(stream, pixels)
-    for item in (pixels, pixels[None], pixels.tolist(), stream.getvalue(), encoded(Image.fromarray(pixels[0]), "PNG")):
+    picture, text = encoded(Image.fromarray(pixels[0]), "PNG"), json.dumps(pixels.tolist()).encode()
+    for item in (pixels, pixels[None], pixels.tolist(), text, stream.getvalue(), picture):
         prepared = prepare(item)
         assert (prepared.dtype, prepared.shape) == (np.uint8, (1, 1, 28, 28))
         assert np.array_equal(prepared[0], pixels)
 
 
 @pytest.mark.parametrize(
-    "item", ["boot.png", "/etc/passwd", {}, None, [[256]], [[0.5]], np.zeros((28, 28, 1), np.uint8)]
+    "item", ["boot.png", "/etc/passwd", {}, None, [[256]], [[0.5]], b"[", b"[[1]]", np.zeros((28, 28, 1), np.uint8)]
 )
 def test_anything_else_is_refused(tmp_path: Path, item: object):
     with pytest.raises(InputError):

@@ -112,6 +112,20 @@ def test_requests_that_are_being_answered_are_answered_before_the_end(home, tmp_
         assert server.process.wait(20) == 0
 
 
+def test_a_home_has_one_server_and_the_next_waits_for_its_end(home):
+    install(home, 1)
+    with running(home=home) as server, running(home=home, ready=False) as next_one:
+        time.sleep(1)
+        assert next_one.call("GET", "/v2/health/ready").status == 503
+        assert server.stop() == 0
+        wait_until(lambda: next_one.call("GET", "/v2/health/ready").status == 200)
+        assert attempts_left(home) == 2  # of 3: the first one's was given back
+        with running(home=home, ready=False, caps={"SERVING_SECONDS": 0.1}) as other:
+            assert other.process.wait(20) == 1
+            assert [entry.get("code") for entry in other.log][-2:] == ["home-served", None]
+        assert next_one.call("GET", "/v2/health/ready").status == 200
+
+
 SLOW = """
 import time
 from edge_runtime.model import Model

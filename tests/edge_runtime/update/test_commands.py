@@ -10,8 +10,8 @@ from bundles import KEY, make_bundle
 from updates import EAGER, PERFECT
 
 from edge_runtime.cli import main
+from edge_runtime.update import history, selftest
 from edge_runtime.update import install as installing
-from edge_runtime.update import selftest
 from edge_runtime.update.home import Home
 from edge_runtime.update.trial import begin, report
 
@@ -60,8 +60,10 @@ def test_from_a_key_to_a_rollback(run, bundles, tmp_path):
     assert (status, out) == (1, "")
     assert err.startswith("error[version-bad]: ")
     assert run("install", bundles[2], "--retry")[0] == 0
-    assert run("gc") == (0, "", "")
+    assert run("gc") == (0, "nothing to remove\n", "")
     assert run("trust", "--remove", KEY.public.id)[0] == 0
+    status, out, err = run("trust")
+    assert (status, out) == (0, "") and "no key is trusted" in err
     assert run("install", bundles[3])[2].startswith("error[bundle-key-unknown]: ")
 
 
@@ -82,9 +84,48 @@ def test_refusals_that_a_person_may_overrule(run, bundles, tmp_path):
         assert run("install", path, option)[0] == 0
 
 
-@pytest.mark.parametrize("option", ["--attempts=0", "--good=-1", "--window=nan", "--good=x"])
-def test_wrong_usage(option, run, bundles):
-    assert run("install", bundles[1], option)[0] == 2
+@pytest.mark.parametrize("option", ["--attempts=0", "--good=-1", "--window=nan", "--good=x", "--window=soon"])
+def test_wrong_usage_says_what_is_right(option, run, bundles):
+    status, _, err = run("install", bundles[1], option)
+    what = "seconds below 1e9" if "window" in option else "whole number of at least 1"
+    name, value = option.split("=")
+    assert status == 2
+    assert f"argument {name}: must be a" in err and f"{what}, not '{value}'" in err
+
+
+def test_an_interrupted_install_says_what_has_become_of_it(run, bundles, tmp_path, monkeypatch):
+    (tmp_path / "key.pub").write_text(KEY.public.line())
+    run("trust", tmp_path / "key.pub")
+    options = installing.install.__kwdefaults__
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(options, "selftest", interrupted)
+        assert run("install", bundles[1]) == (130, "", "interrupted; the version that was current still is\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(history, "note", lambda _, __, event, **___: event == "installed" and interrupted())
+        assert run("install", bundles[1]) == (130, "", "interrupted; it is installed all the same\n")
+    assert "already installed" in run("install", bundles[1])[1]
+
+
+def test_the_last_attempt_is_one(run, bundles, tmp_path):
+    (tmp_path / "key.pub").write_text(KEY.public.line())
+    run("trust", tmp_path / "key.pub")
+    run("install", bundles[1], "--attempts", 1)
+    assert "trial     1 attempt left, " in run("status")[1]
+
+
+def test_a_version_that_is_gone_is_told_as_damaged(run, bundles, tmp_path):
+    (tmp_path / "key.pub").write_text(KEY.public.line())
+    run("trust", tmp_path / "key.pub")
+    run("install", bundles[1])
+    for path in (tmp_path / "home" / "versions").glob("*/manifest.json"):
+        path.unlink()
+    out = run("status")[1]
+    assert "current   damaged (" in out and "None" not in out
+    assert out.count("problem ") == 1
 
 
 @pytest.mark.parametrize("name", ["rollback", "status", "gc", "history"])
@@ -92,6 +133,7 @@ def test_where_nothing_is_installed_it_says_so(name, run):
     status, _, err = run(name)
     assert status == 1
     assert err.startswith("error[nothing-installed]: ")
+    assert "use `edge-runtime install`" in err
 
 
 def test_the_history_of_a_home_without_events_is_empty(run, tmp_path):

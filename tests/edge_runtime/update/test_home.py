@@ -21,7 +21,7 @@ from updates import EAGER, NOW, installed, make_home, passing, state_of
 from edge_runtime import limits
 from edge_runtime.bundle import flash
 from edge_runtime.bundle.archive import read_signed_manifest
-from edge_runtime.errors import HomeBusyError, HomeError, KeyFileError, NothingInstalledError
+from edge_runtime.errors import HomeBusyError, HomeError, HomeServedError, KeyFileError, NothingInstalledError
 from edge_runtime.update import durable, history, state, trust
 from edge_runtime.update.gc import gc
 from edge_runtime.update.home import Home
@@ -121,9 +121,74 @@ def test_the_lock_of_a_process_that_was_killed_is_free(home):
         pass
 
 
+def test_a_home_has_one_server_and_the_next_waits_for_it_to_end(home, monkeypatch):
+    monkeypatch.setattr(limits, "SERVING_SECONDS", 0.1)
+    with home.serving():
+        with pytest.raises(HomeServedError, match="another process serves what is installed here; stop it") as refused:
+            home.serving().__enter__()
+        assert refused.value.code == "home-served"
+        monkeypatch.setattr(limits, "SERVING_SECONDS", 20.0)
+        order = []
+
+        def restarted():
+            with home.serving():
+                order.append("second")
+
+        thread = threading.Thread(target=restarted)
+        thread.start()
+        time.sleep(0.2)
+        order.append("first ends")
+    thread.join(10)
+    assert order == ["first ends", "second"]
+
+
+def test_a_server_hinders_neither_an_install_nor_a_rollback(home, bundles):
+    first = installed(home, bundles[1], commit=True)
+    with home.serving():
+        installed(home, bundles[2])
+        assert rollback(home).id == first
+        gc(home)
+
+
+@pytest.mark.integration
+def test_a_server_that_was_killed_does_not_keep_the_next_one_waiting(home, monkeypatch):
+    monkeypatch.setattr(limits, "SERVING_SECONDS", 0.0)
+    code = "import sys\nfrom edge_runtime.update.home import Home\n"
+    code += "with Home(sys.argv[1]).serving(): print(1, flush=True); input()"
+    other = subprocess.Popen([sys.executable, "-c", code, home.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    other.stdout.readline()
+    with pytest.raises(HomeServedError):
+        home.serving().__enter__()
+    other.kill()
+    other.communicate()
+    with home.serving():
+        pass
+
+
+def test_where_there_is_no_home_nothing_is_served(tmp_path):
+    with pytest.raises(NothingInstalledError, match="use `edge-runtime install`"):
+        Home(tmp_path / "nowhere").serving().__enter__()
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_home_that_cannot_be_written_may_be_served_by_anyone(home, bundles, monkeypatch):
+    installed(home, bundles[1], commit=True)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with home.serving(), home.serving():
+        assert not (home.root / "serve.lock").exists()
+
+
+def test_a_home_that_has_been_moved_away_is_said_so(home, bundles):
+    first = installed(home, bundles[1], commit=True)
+    home.root.rename(home.root.with_name("elsewhere"))
+    with pytest.raises(HomeError, match="put this folder back, or install again"):
+        report(home, version=first, good=1)
+
+
 def test_a_lock_is_not_a_link(home, tmp_path):
     (home.root / "lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(HomeError, match="lock"), home.locked():
+    with pytest.raises(HomeError, match=r"lock: cannot be opened: .*; remove this link"), home.locked():
         pass
     assert not (tmp_path / "elsewhere").exists()
 
@@ -242,12 +307,30 @@ def test_another_user_is_told_whose_home_it_is_and_changes_nothing(home, bundles
         lambda: gc(home),
         lambda: rollback(home),
         lambda: trust.add(home, tmp_path / "key.pub"),
+        lambda: home.serving().__enter__(),
     )
     for change in changes:
         with pytest.raises(HomeError, match=f"belongs to {owner}, .*; run it as {owner}"):
             change()
     assert {path: path.lstat().st_mtime_ns for path in home.root.rglob("*")} == before
     assert any("run it as" in problem for problem in status(home)["problems"])
+
+
+@pytest.mark.parametrize("name", [".", "versions", "staging", "keys"])
+def test_a_home_that_every_user_may_write_to_is_neither_changed_nor_served_and_told(name, home, bundles):
+    installed(home, bundles[1], commit=True)
+    installed(home, bundles[2])
+    (home.root / name).chmod(0o777)
+    changes = (
+        lambda: installed(home, bundles[3]),
+        lambda: rollback(home),
+        lambda: gc(home),
+        lambda: home.serving().__enter__(),
+    )
+    for change in changes:
+        with pytest.raises(HomeError, match="every user may write here; take that away with `chmod -R o-w"):
+            change()
+    assert any("every user may write" in problem for problem in status(home)["problems"])
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
@@ -325,6 +408,24 @@ def test_status_tells_what_is_wrong_and_changes_nothing(tmp_path, bundles, disk)
     assert "interrupted" in problems
     assert "cannot be read" in problems
     assert writing.failed == 0
+
+
+def test_status_says_of_a_version_that_is_gone_once_what_to_do(home, bundles):
+    first = installed(home, bundles[1], commit=True)
+    for path in sorted((home.versions / first).rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    told = status(home)
+    assert (
+        told["current"]
+        == told["good"]
+        == {"id": first, "name": None, "sequence": None}
+        | {
+            "expires": None,
+            "flash": None,
+        }
+    )
+    [problem] = told["problems"]
+    assert problem.endswith("manifest.json: cannot be read: No such file or directory; install the bundle again")
 
 
 def test_status_of_nothing(home, tmp_path):

@@ -8,6 +8,7 @@ import random
 import shutil
 import threading
 import zipfile
+import zlib
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +21,7 @@ from edge_runtime.errors import (
     BadVersionError,
     BundleError,
     ClockError,
+    ContentError,
     DowngradeError,
     EngineMissingError,
     ExpiredError,
@@ -122,7 +124,22 @@ def test_nothing_is_installed_without_a_trusted_key(tmp_path, bundles):
 
 def test_a_strangers_bundle_is_refused(home, bundles, tmp_path):
     installed(home, bundles[1], commit=True)
-    refused(home, make_bundle(tmp_path, sequence=2, key=OTHER_KEY), UnknownKeyError)
+    path = make_bundle(tmp_path, sequence=2, key=OTHER_KEY)
+    told = str(refused(home, path, UnknownKeyError))
+    assert told.startswith(f"{path}: signed with key {OTHER_KEY.public.id}, and the trusted keys are: {KEY.public}; ")
+    assert told.endswith(f"edge-runtime trust KEY.pub --home {home.root}")
+
+
+def test_a_bundle_that_was_changed_is_named(home, bundles, tmp_path):
+    changed = bytearray(bundles[1].read_bytes())
+    place = changed.index(b'"sequence":1')
+    changed[place + 11 : place + 12] = b"2"
+    start = changed.index(b"{")
+    end = changed.index(b"PK\3\4", start)
+    changed[14:18] = zlib.crc32(changed[start:end]).to_bytes(4, "little")
+    (tmp_path / "changed.edge").write_bytes(changed)
+    told = str(refused(home, tmp_path / "changed.edge", SignatureError, "changed afterwards"))
+    assert told.startswith(f"{tmp_path / 'changed.edge'}: ") and "--home" not in told
 
 
 def test_a_key_that_is_no_longer_trusted_signs_nothing_more(tmp_path, bundles):
@@ -262,7 +279,7 @@ def test_space_is_asked_of_the_file_system_that_the_files_go_to(home, bundles, m
         return SimpleNamespace(f_frsize=4096, f_bavail=limits.SPARE_BYTES // 4096 + 5, f_files=0, f_favail=0)
 
     monkeypatch.setattr(os, "statvfs", statvfs)
-    refused(home, bundles[2], SpaceError, r"9\.\d MB are needed and 8\.4 MB free")
+    refused(home, bundles[2], SpaceError, r"9\.\d MB are needed and 8\.4 MB free; 8\.4 MB of them are a reserve")
     assert asked == [home.staging]
 
 
@@ -490,6 +507,36 @@ def test_refusals_of_signed_bundles_are_remembered(home, bundles, tmp_path):
     refused(home, bundles[1], NotNewerError)
     last = history.events(home.root)[-1]
     assert (last["event"], last["code"]) == ("refused", "not-newer")
+
+
+def test_a_signed_bundle_whose_content_is_damaged_is_remembered(home, bundles, tmp_path):
+    damaged = bytearray(bundles[1].read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / "damaged.edge").write_bytes(damaged)
+    refused(home, tmp_path / "damaged.edge", ContentError)
+    [told] = history.events(home.root)
+    assert (told["event"], told["code"]) == ("refused", "bundle-content-damaged")
+    assert told["id"] == installed(home, bundles[1])
+
+
+def test_a_version_that_is_refused_after_its_self_test_is_remembered(home, bundles, tmp_path):
+    """Another one was committed meanwhile, and raised the floor."""
+    third = installed(home, make_bundle(tmp_path, sequence=3, raise_floor=3))
+
+    def committing(version, *, timed):
+        begin(home)
+        report(home, version=third, good=EAGER.good)
+        return passing(version, timed=timed)
+
+    with pytest.raises(DowngradeError):
+        try_install(home, bundles[2], selftest=committing, waived=["not-newer"])
+    assert [event["event"] for event in history.events(home.root)] == ["installed", "committed", "refused"]
+    assert home.linked("current") == third
+
+
+def test_what_nobody_trusted_has_signed_leaves_no_line_in_the_history(home, tmp_path):
+    refused(home, make_bundle(tmp_path, key=OTHER_KEY), UnknownKeyError)
+    assert history.events(home.root) == []
 
 
 def test_the_policy_is_written_down_with_the_trial(home, bundles):

@@ -14,6 +14,7 @@ import pytest
 from bundles import KEY, golden, make_bundle, npy, tiny_model
 from updates import EAGER, NOW, installed, state_of
 
+from edge_runtime import limits
 from edge_runtime.bundle.archive import unpack
 from edge_runtime.bundle.contents import Contents
 from edge_runtime.errors import SelfTestError
@@ -116,6 +117,19 @@ def test_a_child_that_crashes_is_a_refusal(name, home, bundles, child_does):
     with pytest.raises(SelfTestError, match=f"ended by {name}"):
         install(home, bundles[2], now=lambda: NOW)
     assert begin(home).id == first
+
+
+def test_a_child_that_is_ended_by_a_signal_without_a_name_is_a_refusal(version, child_does):
+    child_does("import os; os.kill(os.getpid(), 40)")
+    with pytest.raises(SelfTestError, match="ended by signal 40;"):
+        selftest.run(version, timed=False)
+
+
+def test_a_child_that_does_not_end_after_its_answer_is_not_said_to_be_slow(version, child_does, monkeypatch):
+    monkeypatch.setattr(limits, "LOCK_SECONDS", 0.5)
+    child_does("import os, time; os.close(1); os.close(2); time.sleep(600)")
+    with pytest.raises(SelfTestError, match=r"closed its output and did not end within 0\.5 s"):
+        selftest.run(version, timed=False)
 
 
 def test_a_child_that_takes_too_long_is_killed_with_all_it_has_started(version, child_does, tmp_path):
@@ -224,8 +238,8 @@ def test_a_version_whose_files_have_gone_is_a_refusal(version):
 
 
 def test_every_limit_names_what_was_measured(version):
-    limits = version.manifest.golden | {"p99": 0.001, "memory": 1000}
+    golden = version.manifest.golden | {"p99": 0.001, "memory": 1000}
     poor = selftest.SelfTest(argmax=0.5, absolute=2.0, p99=0.5, memory=2000, version="1")
-    assert set(selftest.failed_checks(limits, poor)) == {"argmax", "absolute", "p99", "memory"}
+    assert set(selftest.failed_checks(golden, poor)) == {"argmax", "absolute", "p99", "memory"}
     exactly = replace(poor, argmax=1.0, absolute=1e-3, p99=0.001, memory=1000)
-    assert selftest.failed_checks(limits, exactly) == {}
+    assert selftest.failed_checks(golden, exactly) == {}

@@ -181,6 +181,22 @@ def test_a_state_that_is_lost_keeps_floor_and_bad_versions(home, bundles, tmp_pa
     assert (found.floors, dict(found.bad)) == ({"digits": 2}, {fourth: "no good"})
 
 
+def test_a_state_that_is_lost_calls_no_version_bad_that_was_installed_again_since(home, bundles):
+    installed(home, bundles[1], commit=True)
+    second = installed(home, bundles[2], commit=True)
+    rollback(home, "no good")
+    installed(home, bundles[2], commit=True, waived=["version-bad"])
+    home.state.unlink()
+    assert begin(home).id == second
+    found = state_of(home)
+    assert (found.current, found.good, found.trial, dict(found.bad)) == (second, second, None, {})
+    installed(home, bundles[3])
+    rollback(home, "no better")
+    home.state.unlink()
+    begin(home)
+    assert list(state_of(home).bad.values()) == ["no better"]
+
+
 def test_the_floor_is_known_from_the_committed_bundle_when_the_history_is_lost_too(home, tmp_path):
     installed(home, make_bundle(tmp_path, sequence=2, raise_floor=2), commit=True)
     home.state.unlink()

@@ -251,6 +251,27 @@ def test_the_first_version_stays_although_it_fails(home, bundles):
     assert history.events(home.root)[-1]["event"] == "kept"
 
 
+def test_a_version_that_was_never_committed_is_on_trial_again_when_it_is_gone_back_to(home, bundles):
+    """The good version is installed over one on trial, which becomes the way back."""
+    first = installed(home, bundles[1], commit=True)
+    second = installed(home, bundles[2], policy=STRICT)
+    begin(home)
+    assert installed(home, bundles[1], waived=["not-newer"]) == first
+    begin(home)
+    assert report(home, version=first, failed=100) == ROLLED_BACK
+    found = state_of(home)
+    assert (found.current, found.good, found.trial) == (second, None, Policy().trial())
+    assert begin(home).id == second
+    assert state_of(home).trial.attempts_left == 2
+    assert report(home, version=second, failed=100) == KEPT
+
+
+def test_a_version_that_was_committed_is_not_on_trial_when_it_is_gone_back_to(home, serving):
+    serving.start()
+    assert serving(failed=100) == ROLLED_BACK
+    assert (state_of(home).current, state_of(home).good, state_of(home).trial) == (serving.first, serving.first, None)
+
+
 def test_a_damaged_version_is_passed_over_and_not_called_bad(home, serving):
     (home.versions / serving.second / "model/model.onnx").unlink()
     assert serving.start() == serving.first

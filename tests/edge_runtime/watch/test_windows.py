@@ -53,6 +53,14 @@ def test_an_alarm_names_detector_windows_and_reference_and_says_that_inputs_chan
     assert "wrong" not in text and "model is" not in text
 
 
+def test_an_alarm_of_one_part_says_its_name_once(known, stream):
+    alarms = Alarms()
+    feed(Windows(known, SIZE, alarms, "7"), known, stream(2 * SIZE, 1, favoured=9), 1)
+    found = {alarm.detector: str(alarm) for alarm in alarms.on()}
+    assert found["classes"].startswith("inputs changed: classes is ")
+    assert found["outputs"].startswith("inputs changed: outputs is ")
+
+
 def test_it_ends_after_two_windows_within_and_not_after_one(known, stream):
     alarms = Alarms()
     windows = Windows(known, SIZE, alarms, "7")
