@@ -24,7 +24,7 @@ MODELS = {
 def main(run: Path) -> int:
     models = [f"{name}={run / 'models' / 'this-machine' / path}" for name, path in MODELS.items()]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "compress", "bench", *models, "--seconds", "240", "--roofline"]
+        command = [sys.executable, "-m", "compress", "bench", *models, "--seconds", "150", "--roofline"]
         done = subprocess.run([*command, "--out", folder], check=False)
         table = Path(folder) / "table.md"
         if not table.is_file():
